@@ -1,0 +1,33 @@
+"""`flambeau evaluate`: the scores of a run, again or on other data."""
+
+from __future__ import annotations
+
+import click
+
+from flambeau.cli.options import complete_run, debug_option
+from flambeau.cli.show import make_show
+from flambeau.errors import UsageError
+from flambeau.records import find_run, is_run, to_json
+from flambeau.records.folder import RUNS
+
+
+@click.command("evaluate", short_help="Score a run again, or on other data.")
+@click.argument("run_and_source", metavar="[RUN] [SOURCE]", nargs=-1, shell_complete=complete_run)
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as one JSON object.")
+@debug_option
+def command(run_and_source: tuple[str, ...], as_json: bool) -> None:
+    """Score the model of RUN (without it, of the newest run) on its test part, or on all of SOURCE."""
+    words = list(run_and_source)
+    if len(words) > 2:
+        raise UsageError("evaluate takes a run and at most one source", got=" ".join(words))
+    named = bool(words) and (len(words) == 2 or is_run(words[0]) or is_run(RUNS / words[0]))
+    run = find_run(words.pop(0) if named else None)
+    source = words[0] if words else None
+    with make_show(quiet=as_json, as_json=False) as show:
+        from flambeau.pipeline import evaluate  # torch takes seconds
+
+        scores = evaluate(run, source, show)
+    if as_json:
+        click.echo(to_json(scores))
+    elif show.scores is None:
+        show({"kind": "scores", **scores})

@@ -1,0 +1,170 @@
+"""The command `flambeau`: finds the verb, imports only its module, and turns every error into words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from flambeau import __version__
+from flambeau.errors import FlambeauError, UsageError, did_you_mean
+
+STOPPED = 130  # what a shell gives for a command that Ctrl-C ended
+
+# Each verb is a module of this folder with a `command`. What it does stands here: --help imports none.
+VERBS = {
+    "Make a model": {
+        "train": "look at data, split, choose, train, test and report",
+        "check": "tell what is wrong with data, before any training",
+        "recipe": "write every choice for data as a file, without training",
+        "resume": "go on with a run that was stopped or killed",
+    },
+    "Use it": {
+        "predict": "predict new pictures or rows",
+        "evaluate": "score a run again, or on other data",
+        "report": "write a run's report again and tell where it is",
+    },
+    "Keep order": {
+        "runs": "list the runs of this folder",
+        "verify": "check that a run is whole and can be repeated",
+        "cache": "show or clear the cache of decoded pictures",
+        "completion": "complete verbs and options with the tab key",
+    },
+}
+
+HELP = """From your own data to a tested PyTorch model.
+
+\b
+flambeau train photos/                     a folder of pictures for each class
+flambeau train houses.csv --target price   a column of a table
+flambeau train digits                      built-in data: offline, in seconds
+"""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All verbs, in the order of the help."""
+        return [name for verbs in VERBS.values() for name in verbs]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import one verb, or None for an unknown name."""
+        if name not in self.list_commands(context):
+            return None
+        command: click.Command = import_module(f"flambeau.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, whose own suggestions know only commands that are imported already."""
+        name = args[0]
+        if (
+            not name.startswith("-")
+            and name not in self.list_commands(context)
+            and not context.resilient_parsing
+        ):
+            raise UsageError(
+                f"there is no verb '{name}'",
+                hint=did_you_mean(name, self.list_commands(context)),
+                command="flambeau --help",
+            )
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs under their headings, from the table."""
+        for heading, verbs in VERBS.items():
+            with formatter.section(heading):
+                # Padded, so that what the verbs do stands in one column under all headings.
+                formatter.write_dl([(f"{name:<10}", text) for name, text in verbs.items()])
+
+
+@click.group(
+    cls=Verbs,
+    help=HELP,
+    subcommand_metavar="VERB ...",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, message="flambeau %(version)s")
+@click.pass_context
+def flambeau(context: click.Context) -> None:
+    """Do nothing before the verb; without one, show the help."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    let_threads_sleep()
+    arguments = list(sys.argv[1:] if args is None else args)
+    sys.exit(run(arguments))
+
+
+def let_threads_sleep() -> None:
+    """Keep idle threads of OpenMP from spinning, unless the person set that up already.
+
+    Threads that spin while they wait take the cores from other processes: on a shared machine a step became
+    twenty times slower. OpenMP reads these once, so they must be set before torch is imported.
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "0"
+        os.environ["KMP_BLOCKTIME"] = "0"
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; every error becomes words on stderr. Returns the exit code."""
+    debug = "--debug" in arguments or os.environ.get("FLAMBEAU_DEBUG", "") not in ("", "0")
+    try:
+        return int(flambeau.main(arguments, prog_name="flambeau", standalone_mode=False) or 0)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        tell(_click_words(error, arguments))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        tell("stopped")
+        return STOPPED
+    except FlambeauError as error:
+        if debug:
+            traceback.print_exc()
+        tell(str(error))
+        return error.exit_code
+    except Exception as error:
+        return _tell_unexpected(error, debug)
+
+
+def tell(message: str) -> None:
+    """Print a message on stderr: the sentence in red where there are colours, what explains it plain."""
+    for line in message.splitlines():
+        click.secho(line, err=True, fg=None if line.startswith("  ") else "red")
+
+
+def _tell_unexpected(error: Exception, debug: bool) -> int:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        tell(f"the disk is full\n  where:    {error.filename or 'not told by the system'}")
+        return 1
+    if debug:
+        traceback.print_exc()
+    tell(f"flambeau met something it did not expect: {type(error).__name__}: {error}")
+    tell("  hint:     this is a defect of flambeau, not of what you typed")
+    if not debug:
+        tell("  next:     the same command with --debug shows where it happened")
+    return 1
+
+
+def _click_words(error: click.ClickException, arguments: list[str]) -> str:
+    """click's error in the layout of flambeau's own."""
+    message, hint = error.format_message(), ""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        known = {name for option in error.ctx.command.params for name in option.opts}
+        message, hint = f"there is no option '{error.option_name}'", did_you_mean(error.option_name, known)
+    sentence = (message[:1].lower() + message[1:]).rstrip(".")
+    verb = next((word for word in arguments[:1] if not word.startswith("-")), "")
+    return str(UsageError(sentence, hint=hint, command=f"flambeau {verb} --help".replace("  ", " ")))

@@ -1,0 +1,42 @@
+"""What is said after Ctrl-C: what was saved, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from flambeau.errors import RunError
+from flambeau.records import RunFolder, find_run, is_run
+
+STOPPED = 130
+
+
+def leave_stopped(stop: KeyboardInterrupt, out: Path | None, began: float) -> NoReturn:
+    """Tell how to go on with the run that was stopped, and leave.
+
+    Args:
+        stop: may carry the run's folder as its argument.
+        out: the folder that the person named.
+        began: when the command began, in seconds since 1970; an older run is not the one that was stopped.
+    """
+    run = _stopped_run(stop, out, began)
+    if run is None:
+        click.echo("stopped; there was nothing to save yet", err=True)
+    else:
+        click.echo(f"stopped; what was done is saved. Go on with: flambeau resume {run.path}", err=True)
+    raise click.exceptions.Exit(STOPPED)
+
+
+def _stopped_run(stop: KeyboardInterrupt, out: Path | None, began: float) -> RunFolder | None:
+    if stop.args and is_run(str(stop.args[0])):
+        return RunFolder(str(stop.args[0]))
+    if out is not None:
+        return RunFolder(out) if is_run(out) else None
+    try:
+        run = find_run()
+    except RunError:
+        return None
+    # File systems keep times to two seconds at worst.
+    return run if run.log.stat().st_mtime >= began - 2 else None

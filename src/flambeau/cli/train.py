@@ -1,0 +1,69 @@
+"""`flambeau train`: one command from data to a tested model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from flambeau.cli.options import (
+    build_recipe,
+    complete_run,
+    output_options,
+    path_or_none,
+    recipe_options,
+    typed_command,
+)
+from flambeau.cli.show import make_show
+from flambeau.cli.stop import leave_stopped
+from flambeau.records import check_free, find_run
+
+
+@click.command("train", short_help="Train a model on data and test it honestly.")
+@click.argument("source", required=False)
+@recipe_options()
+@click.option(
+    "--from", "from_run", metavar="RUN", shell_complete=complete_run, help="Go on from another run's model."
+)
+@click.option("--out", metavar="FOLDER", help="The run's folder; otherwise the next free name under runs/.")
+@click.option("--tune-precision", is_flag=True, help="Time number formats and layouts, and keep the fastest.")
+@output_options
+def command(
+    source: str | None,
+    recipe_file: str | None,
+    settings: tuple[str, ...],
+    from_run: str | None,
+    out: str | None,
+    tune_precision: bool,
+    quiet: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Train a model on SOURCE and test it on samples that it has not seen.
+
+    SOURCE is a folder of pictures, a table (CSV, Parquet, JSONL, Excel), arrays (.npz, .npy, idx), a zip or
+    tar of these, or the name of built-in data such as digits.
+    """
+    recipe = build_recipe(source, recipe_file, settings, flags)
+    start_run = find_run(from_run).path if from_run else None
+    check_free(path_or_none(out))
+    began = time.time()
+    with make_show(quiet, as_json) as show:
+        # Imported here, as torch takes seconds: what was mistyped is told at once.
+        from flambeau.pipeline import train
+
+        try:
+            run = train(
+                str(recipe.source),
+                recipe,
+                out=path_or_none(out),
+                from_run=start_run,
+                listener=show,
+                command=typed_command(),
+                tune=tune_precision,
+            )
+        except KeyboardInterrupt as stop:
+            show.close()
+            leave_stopped(stop, path_or_none(out), began)
+        show.finish(run)

@@ -1,0 +1,257 @@
+"""How a folder of pictures is laid out: classes as folders, parts with classes in them, or a table beside."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from flambeau.data.archive import is_archive
+from flambeau.data.arrays import is_idx
+from flambeau.data.image import PICTURE_SUFFIXES
+from flambeau.data.spelling import counted
+from flambeau.errors import DataError
+from flambeau.schema import Finding
+
+PART_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+LABELS_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
+
+_ARRAY_SUFFIXES = (".npz", ".npy")
+_SCENE = re.compile(
+    r"(?:^|[^a-z])(patient|subject|participant|person|case|scene|series)[ _-]?([a-z]{0,2}[0-9]+)(?![0-9])",
+    re.IGNORECASE,
+)
+_MOST = 0.9
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What lies in a folder.
+
+    Args:
+        root: the folder; deeper than the one given where that holds one folder only.
+        pictures: relative paths of pictures, sorted.
+        tables, arrays: relative paths of files that may hold labels, or pictures and labels.
+        findings: what was left out.
+    """
+
+    root: Path
+    pictures: tuple[str, ...]
+    tables: tuple[str, ...]
+    arrays: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Pictures whose folder is their class.
+
+    Args:
+        names: relative paths.
+        classes: of each picture.
+        parts: (n,) of "train", "valid", "test", or None.
+        findings: what was left out.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    parts: np.ndarray | None
+    findings: tuple[Finding, ...]
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    """List a folder, going down while it holds one folder alone. Hidden folders are left out.
+
+    Raises:
+        DataError: there is nothing in it that can be read.
+    """
+    files, hidden = _walk(folder)
+    root = folder
+    while len(tops := {name.split("/")[0] for name in files if _is_useful(name)}) == 1:
+        (top,) = tops
+        inner = [name.removeprefix(top + "/") for name in files if name.startswith(top + "/")]
+        loose = [name for name in inner if "/" not in name and _is_useful(name)]
+        if not inner or (loose and all(name.lower().endswith(PICTURE_SUFFIXES) for name in loose)):
+            break
+        root, files = root / top, inner
+    pictures = tuple(name for name in files if name.lower().endswith(PICTURE_SUFFIXES))
+    top_level = [name for name in files if "/" not in name]
+    tables = tuple(
+        name for name in top_level if name.lower().endswith(LABELS_SUFFIXES) and not _is_readme(name)
+    )
+    arrays = tuple(name for name in top_level if is_idx(Path(name)) or name.lower().endswith(_ARRAY_SUFFIXES))
+    if not (pictures or tables or arrays):
+        raise DataError(
+            "there are no pictures and no tables in this folder",
+            where=folder,
+            got=f"{len(files)} other files" if files else "an empty folder",
+            expected=f"pictures ({', '.join(PICTURE_SUFFIXES[:6])}, ...) in one folder for each class",
+            command=_archive_command(folder, files),
+        )
+    return FolderScan(root, pictures, tables, arrays, _left_out(files, hidden))
+
+
+def _archive_command(folder: Path, files: Sequence[str]) -> str:
+    archive = next((name for name in files if is_archive(Path(name))), None)
+    return f"flambeau check {folder / archive}" if archive else ""
+
+
+def _walk(folder: Path) -> tuple[list[str], dict[str, int]]:
+    files: list[str] = []
+    hidden: dict[str, int] = {}
+    seen: set[tuple[int, int]] = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        status = Path(where).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        relative = PurePosixPath(Path(where).relative_to(folder).as_posix())
+        for name in [name for name in folders if name.startswith(".") or name == "__MACOSX"]:
+            folders.remove(name)
+            hidden[(relative / name).as_posix()] = _count_pictures(Path(where) / name)
+        files.extend((relative / name).as_posix() for name in names if not name.startswith("."))
+    return sorted(files), hidden
+
+
+def _count_pictures(folder: Path) -> int:
+    return sum(
+        name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("._")
+        for _, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def _is_useful(name: str) -> bool:
+    lowered = name.lower()
+    suffixes = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *_ARRAY_SUFFIXES)
+    return (lowered.endswith(suffixes) or is_idx(Path(name))) and not _is_readme(name)
+
+
+def _is_readme(name: str) -> bool:
+    return PurePosixPath(name).stem.lower() in ("readme", "license", "licence", "requirements", "classes")
+
+
+def _left_out(files: Sequence[str], hidden: dict[str, int]) -> tuple[Finding, ...]:
+    findings = []
+    known = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *_ARRAY_SUFFIXES)
+    other = [name for name in files if not name.lower().endswith(known) and not is_idx(Path(name))]
+    if other and len(other) < len(files):
+        suffixes = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in other)
+        kinds = ", ".join(f"{count} with {suffix}" for suffix, count in suffixes.most_common(5))
+        findings.append(
+            Finding(
+                "info",
+                "other-files",
+                f"left out: {counted(len(other), 'file')} not of a known kind ({kinds})",
+                tuple(other[:_SHOWN]),
+            )
+        )
+    with_pictures = tuple(f"{name} ({count} pictures)" for name, count in hidden.items() if count)
+    if with_pictures:
+        message = (
+            f"left out: {counted(len(with_pictures), 'hidden folder')} with pictures; "
+            "rename a folder without its leading dot to use it"
+        )
+        findings.append(Finding("warning", "hidden-folders", message, with_pictures[:_SHOWN]))
+    return tuple(findings)
+
+
+def find_class_folders(scan: FolderScan) -> ClassFolders | None:
+    """Pictures with their folder as class, in parts where folders are; None if folders name no classes."""
+    tops = {name.split("/")[0] for name in scan.pictures if "/" in name}
+    parts = {top: PART_FOLDERS[top.lower()] for top in tops if top.lower() in PART_FOLDERS}
+    if "train" in parts.values() and len(set(parts.values())) > 1:
+        return _part_folders(scan, parts)
+    if not tops or (len(tops) == 1 and scan.tables):
+        return None
+    names = [name for name in scan.pictures if "/" in name]
+    loose = tuple(name for name in scan.pictures if "/" not in name)
+    return ClassFolders(
+        tuple(names), tuple(name.split("/")[0] for name in names), None, _loose_finding(loose)
+    )
+
+
+def _part_folders(scan: FolderScan, part_of: dict[str, str]) -> ClassFolders | None:
+    names: list[str] = []
+    loose: list[str] = []
+    other: Counter[str] = Counter()
+    for name in scan.pictures:
+        pieces = name.split("/")
+        if pieces[0] not in part_of:
+            other[pieces[0]] += 1
+        elif len(pieces) < 3:
+            loose.append(name)
+        else:
+            names.append(name)
+    parts = [part_of[name.split("/")[0]] for name in names]
+    if "train" not in parts:
+        return None
+    findings = list(_loose_finding(tuple(loose)))
+    if other:
+        message = f"left out: {counted(sum(other.values()), 'picture')} beside the folders of the parts"
+        findings.append(Finding("warning", "beside-parts", message, tuple(other)[:_SHOWN]))
+    has_several = len(set(parts)) > 1
+    classes = tuple(name.split("/")[1] for name in names)
+    return ClassFolders(tuple(names), classes, np.array(parts) if has_several else None, tuple(findings))
+
+
+def _loose_finding(loose: tuple[str, ...]) -> tuple[Finding, ...]:
+    if not loose:
+        return ()
+    message = f"left out: {counted(len(loose), 'picture')} in no class folder"
+    return (Finding("warning", "pictures-without-class", message, loose[:_SHOWN]),)
+
+
+def find_groups(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[Finding, ...]]:
+    """Patients or scenes named in file names, as one integer a picture; None unless most names tell plainly.
+
+    Only a word such as patient, subject, case or scene, followed by a number, counts. Pictures without one
+    are a group of their own.
+    """
+    found = [_SCENE.search(name) for name in names]
+    keys = [f"{match[1].lower()} {match[2].lower()}" if match else f"/{i}" for i, match in enumerate(found)]
+    named = sum(match is not None for match in found)
+    distinct = len({key for key, match in zip(keys, found, strict=True) if match})
+    if not names or named < _MOST * len(names) or not 1 < distinct < named:
+        return None, ()
+    _, groups = np.unique(np.array(keys), return_inverse=True)
+    word = next(match[1].lower() for match in found if match)
+    message = f"file names tell {distinct} values of '{word}'; pictures of one stay on one side of the split"
+    return groups.astype(np.int64), (Finding("info", "groups", message, tuple(sorted(set(keys))[:_SHOWN])),)
+
+
+def match_files(values: Sequence[str | None], names: Sequence[str]) -> list[int | None]:
+    """For each value, the position of the picture that it names: by path, by name, or by name without suffix.
+
+    A name that several pictures share names none of them.
+    """
+    by_key: dict[str, int | None] = {}
+    for position, name in enumerate(names):
+        path = PurePosixPath(name)
+        for key in {
+            name,
+            path.name,
+            path.stem,
+            path.stem.lstrip("0") or "0",
+            path.with_suffix("").as_posix(),
+        }:
+            by_key[key] = None if by_key.get(key, position) != position else position
+    exact = {name: position for position, name in enumerate(names)}
+    tidy = [(value or "").replace("\\", "/").removeprefix("./") for value in values]
+    return [exact.get(text, by_key.get(text, by_key.get(PurePosixPath(text).name))) for text in tidy]

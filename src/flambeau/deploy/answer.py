@@ -1,0 +1,129 @@
+"""From raw input to answers: the bundle's preparation, the model in fp32, probabilities that are calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from flambeau.data.load import fit_pixels, load_picture
+from flambeau.data.samples import PictureFiles, Samples
+from flambeau.deploy.bundle import Bundle
+from flambeau.evaluation.evaluate import predict_batches
+from flambeau.evaluation.uncertainty import apply_temperature
+from flambeau.records.environment import usable_cores
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TablePreparation
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Predictions for one batch.
+
+    Args:
+        rows: positions of the samples that could be read.
+        predictions: one a row of `rows`, in the units of the task.
+        problems: (position, reason) of those that could not be read.
+    """
+
+    rows: list[int]
+    predictions: np.ndarray
+    problems: list[tuple[int, str]]
+
+
+def answer_samples(
+    bundle: Bundle, samples: Samples, *, batch: int, max_pixels: int = 100_000_000
+) -> Iterator[Answer]:
+    """Predictions batch by batch, so that any number of samples fits into memory."""
+    device = next(iter(bundle.module.parameters())).device
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, len(samples), batch):
+            rows = list(range(start, min(start + batch, len(samples))))
+            problems: list[tuple[int, str]] = []
+            if isinstance(bundle.preparation, PicturePreparation):
+                blocks = list(pool.map(lambda row: _pixels(bundle, samples, row, max_pixels), rows))
+                problems = [
+                    (row, block) for row, block in zip(rows, blocks, strict=True) if isinstance(block, str)
+                ]
+                arrays = [block for block in blocks if not isinstance(block, str)]
+                rows = [row for row, block in zip(rows, blocks, strict=True) if not isinstance(block, str)]
+                stacked = torch.from_numpy(np.stack(arrays)) if arrays else None
+                inputs = (
+                    None if stacked is None else (bundle.preparation.prepare(_countable(stacked).to(device)),)
+                )
+            else:
+                inputs = _table_inputs(bundle.preparation, samples, rows, device)
+            predictions = np.empty(0) if inputs is None else predict_inputs(bundle, inputs)
+            yield Answer(rows, predictions, problems)
+
+
+def predict_inputs(bundle: Bundle, inputs: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """Calibrated predictions for prepared inputs of one batch, in the units of the task."""
+    task = bundle.schema.task
+    predictions = predict_batches(
+        bundle.module, [inputs], task, target_mean=bundle.target.mean, target_std=bundle.target.std
+    )
+    if task == "regression":
+        return predictions
+    return apply_temperature(predictions, bundle.temperature, multilabel=task == "multilabel")
+
+
+def _countable(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels if pixels.dtype == torch.uint8 else pixels.to(torch.int32)
+
+
+def _pixels(bundle: Bundle, samples: Samples, row: int, max_pixels: int) -> np.ndarray | str:
+    """(height, width, channels) as the preparation takes it, or why the picture cannot be read."""
+    preparation = bundle.preparation
+    assert isinstance(preparation, PicturePreparation) and samples.pictures is not None
+    options: dict[str, Any] = {
+        "size": preparation.size,
+        "channels": preparation.channels,
+        "bits": preparation.bits,
+        "fit": preparation.fit,
+        "interpolation": preparation.interpolation,
+    }
+    try:
+        if isinstance(samples.pictures, PictureFiles):
+            return load_picture(samples.pictures.path(row), **options, max_pixels=max_pixels)
+        return fit_pixels(samples.pictures.pixels[row], **options)
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def _table_inputs(
+    preparation: TablePreparation, samples: Samples, rows: list[int], device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    assert samples.columns is not None
+    part = {name: values[rows[0] : rows[-1] + 1] for name, values in samples.columns.items()}
+    numbers, categories = preparation.transform(part)
+    return torch.from_numpy(numbers).to(device), torch.from_numpy(categories).to(device)
+
+
+def answer_to_json(
+    bundle: Bundle, samples: Samples, batch: int, *, max_pixels: int = 100_000_000
+) -> Iterator[dict[str, Any]]:
+    """One plain dictionary a sample: "input", then "label" or "value" with "probabilities", or "error"."""
+    for answer in answer_samples(bundle, samples, batch=batch, max_pixels=max_pixels):
+        told = {row: {"input": samples.ids[row], "error": reason} for row, reason in answer.problems}
+        for row, prediction in zip(answer.rows, answer.predictions, strict=True):
+            told[row] = {"input": samples.ids[row], **describe_prediction(bundle, prediction)}
+        yield from (told[row] for row in sorted(told))
+
+
+def describe_prediction(bundle: Bundle, prediction: Any) -> dict[str, Any]:
+    """A prediction in words: "value", or "label" (a list of labels for multilabel) and "probabilities"."""
+    schema = bundle.schema
+    if schema.task == "regression":
+        return {"value": float(prediction)}
+    probabilities = {name: round(float(p), 6) for name, p in zip(schema.classes, prediction, strict=True)}
+    if schema.task == "multilabel":
+        return {
+            "label": [name for name, p in probabilities.items() if p > 0.5],
+            "probabilities": probabilities,
+        }
+    return {"label": schema.classes[int(np.argmax(prediction))], "probabilities": probabilities}

@@ -1,0 +1,196 @@
+"""The report's tables and sentences, as plain values that the template lays out."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flambeau.insight.facts import Evaluation, RecipeLine, RunFacts
+from flambeau.insight.plots_of_errors import confusion_counts
+from flambeau.insight.wording import (
+    METRIC_MEANINGS,
+    METRIC_TITLES,
+    count_of,
+    format_interval,
+    format_metric,
+    format_number,
+    format_seconds,
+    headline_metric,
+)
+from flambeau.schema import Schema
+
+_SECTION_TITLES = {
+    "": "Run",
+    "data": "Data",
+    "split": "Split",
+    "image": "Pictures",
+    "table": "Table",
+    "model": "Model",
+    "training": "Training",
+    "evaluation": "Evaluation",
+}
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How one class or label fares: precision and recall from 0 to 1, None where undefined."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+def headline(facts: RunFacts) -> tuple[str, str]:
+    """The first sentence of the report: the number, and what it says."""
+    if facts.scores is None or facts.schema is None or not facts.scores["test"]:
+        return "", "This run has no scores yet."
+    scores, schema = facts.scores, facts.schema
+    metric = headline_metric(scores)
+    value = format_metric(metric, scores["test"][metric]["value"])
+    rows = (
+        len(facts.evaluation.targets) if facts.evaluation else int((scores.get("rows") or {}).get("test", 0))
+    )
+    noun = "picture" if schema.source == "pictures" else "row"
+    unseen = f"{count_of(rows, noun)} that the model had never seen" if rows else f"unseen {noun}s"
+    if metric == "accuracy" and schema.task == "classification":
+        return value, f"of {unseen} {'is' if rows == 1 else 'are'} classified correctly."
+    if metric == "rmse":
+        return value, f"is the root mean squared error of {schema.target}, on {unseen}."
+    return value, f"{METRIC_TITLES[metric].lower()} on {unseen}."
+
+
+def key_figures(facts: RunFacts) -> list[tuple[str, str]]:
+    """A few numbers that place the run: (label, value)."""
+    figures = []
+    schema = facts.schema
+    if facts.data.get("count") is not None:
+        figures.append(("samples", f"{facts.data['count']:,}"))
+    if schema is not None and schema.task != "regression":
+        figures.append(("labels" if schema.task == "multilabel" else "classes", f"{len(schema.classes):,}"))
+    if schema is not None and schema.source == "table":
+        figures.append(("columns used", f"{len(schema.used_columns)} of {len(schema.columns)}"))
+    if facts.option("model.name") not in ("", "auto"):
+        figures.append(("model", facts.option("model.name").strip("\"'")))
+    epochs = facts.records_of("epoch")
+    if epochs:
+        figures.append(("epochs", f"{epochs[-1]['epoch']} of {epochs[-1].get('epochs', '?')}"))
+    if facts.scores is not None and facts.scores.get("seconds") is not None:
+        figures.append(("whole command", format_seconds(facts.scores["seconds"])))
+    return figures
+
+
+def score_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a metric: title, meaning, value, interval, and the value of each baseline."""
+    baselines = scores.get("baselines") or {}
+    return [
+        {
+            "metric": metric,
+            "title": METRIC_TITLES.get(metric, metric),
+            "meaning": METRIC_MEANINGS.get(metric, ""),
+            "value": format_metric(metric, score["value"]),
+            "interval": format_interval(metric, score),
+            "baselines": [format_metric(metric, values.get(metric)) for values in baselines.values()],
+        }
+        for metric, score in scores["test"].items()
+    ]
+
+
+def class_rows(schema: Schema, evaluation: Evaluation) -> list[ClassRow]:
+    """Precision, recall and F1 of every class or label, the weakest first."""
+    targets, predictions = evaluation.targets, evaluation.predictions
+    if schema.task == "multilabel":
+        actual, chosen = targets > 0.5, predictions > 0.5
+        hits, support, alarms = (actual & chosen).sum(0), actual.sum(0), chosen.sum(0)
+    else:
+        counts = confusion_counts(targets, predictions.argmax(axis=1), len(schema.classes))
+        hits, support, alarms = np.diag(counts), counts.sum(1), counts.sum(0)
+    rows = [
+        ClassRow(
+            name,
+            float(hit / alarm) if alarm else None,
+            float(hit / true) if true else None,
+            float(2 * hit / (true + alarm)) if true + alarm else None,
+            int(true),
+        )
+        for name, hit, true, alarm in zip(schema.classes, hits, support, alarms, strict=True)
+    ]
+    return sorted(rows, key=lambda row: 2.0 if row.f1 is None else row.f1)
+
+
+def confusions(schema: Schema, evaluation: Evaluation, most: int = 6) -> list[tuple[str, str, int, int]]:
+    """The most frequent mistakes: (actual, taken for, times, samples of the actual class)."""
+    counts = confusion_counts(evaluation.targets, evaluation.predictions.argmax(axis=1), len(schema.classes))
+    totals = counts.sum(axis=1)
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(cell), len(counts)) for cell in order]
+    return [
+        (schema.classes[row], schema.classes[column], int(wrong[row, column]), int(totals[row]))
+        for row, column in pairs
+        if wrong[row, column]
+    ]
+
+
+def error_sentence(evaluation: Evaluation) -> str:
+    """How far off predictions are: the median and the 90th percentile of the absolute errors."""
+    errors = np.abs(evaluation.predictions - evaluation.targets)
+    half, most = (format_number(float(np.quantile(errors, share))) for share in (0.5, 0.9))
+    return f"Half of the predictions are within {half} of the truth, nine in ten within {most}."
+
+
+def split_rows(facts: RunFacts) -> list[tuple[str, int, float, str]]:
+    """(part, samples, share, what it is for), or of the folds."""
+    split = facts.split
+    purposes = {
+        "train": "what the model learns from",
+        "valid": "chooses the best epoch",
+        "test": "never used before the final score",
+    }
+    counts = {part: len(split.get(part) or []) for part in purposes}
+    total = sum(counts.values()) or 1
+    return [(part, counts[part], counts[part] / total, purposes[part]) for part in purposes if counts[part]]
+
+
+def recipe_groups(facts: RunFacts) -> list[tuple[str, list[RecipeLine], list[RecipeLine]]]:
+    """(section, lines that were chosen or given, lines at their default), sections in the recipe's order."""
+    groups = []
+    for section, title in _SECTION_TITLES.items():
+        lines = [line for line in facts.recipe if line.key.rpartition(".")[0].partition(".")[0] == section]
+        chosen = [line for line in lines if line.origin != "default"]
+        if lines:
+            groups.append((title, chosen, [line for line in lines if line.origin == "default"]))
+    return groups
+
+
+def commands(facts: RunFacts) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Commands that repeat the run and that go on from it: (command, what it does)."""
+    run = _shown_path(facts.run.path)
+    source = shlex.quote(str(facts.data.get("source", "DATA")))
+    typed = str(facts.environment.get("command") or "")
+    repeat = [(typed, "as it was typed")] if typed else []
+    repeat.append(
+        (f"flambeau train {source} --recipe {run}/recipe.yaml", "with every choice fixed as it was here")
+    )
+    example = "new.jpg" if facts.schema is not None and facts.schema.source == "pictures" else "new.csv"
+    if facts.scores is None:
+        return repeat, [(f"flambeau resume {run}", "go on from the last checkpoint")]
+    return repeat, [
+        (f"flambeau predict {run} {example}", "use the model on new data"),
+        (f"flambeau evaluate {run} DATA", "score it on other labelled data"),
+        (f"flambeau train DATA --from {run}", "go on with more epochs or new data"),
+        (f"flambeau verify {run}", "check that nothing here has changed since"),
+    ]
+
+
+def _shown_path(path: Path) -> str:
+    try:
+        path = path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        path = path.resolve()
+    return shlex.quote(path.as_posix())

@@ -1,0 +1,197 @@
+"""The only table from a model's name to the model, and the plain description from which a bundle rebuilds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from flambeau.errors import ModelError, did_you_mean
+from flambeau.models.joined import Ensemble, JoinedInputs
+from flambeau.models.own import digest_of, load_own_class, own_arguments
+from flambeau.recipe.options import ModelOptions
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What rebuilds a model: its name in the table and the arguments of its constructor, plain values only."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """The inverse of `to_json`. Raises ModelError for anything else."""
+        try:
+            return cls(str(data["name"]), dict(data["arguments"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError("this is not a description of a model", got=repr(data)[:200]) from error
+
+
+def _small_cnn(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.cnn import SmallCNN
+
+    return SmallCNN(**{**arguments, "size": tuple(arguments["size"])})
+
+
+def _small_resnet(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.cnn import SmallResNet
+
+    return SmallResNet(**{**arguments, "size": tuple(arguments["size"])})
+
+
+def _resnet(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.resnet import ResNet
+
+    return ResNet(**arguments)
+
+
+def _tabm(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.tabm import TabM
+
+    return TabM(**arguments)
+
+
+def _mlp(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.mlp import MLP
+
+    cardinalities = arguments["cardinalities"]
+    inputs = arguments["number_features"] + sum(cardinality - 1 for cardinality in cardinalities)
+    own = {key: value for key, value in arguments.items() if key not in ("number_features", "cardinalities")}
+    return JoinedInputs(MLP(inputs, **own), cardinalities)
+
+
+def _backbone(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.pretrained import pretrained_backbone
+
+    return pretrained_backbone(**arguments)[0]
+
+
+def _timm(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.pretrained_timm import timm_backbone
+
+    return timm_backbone(**arguments)[0]
+
+
+def _own(arguments: dict[str, Any]) -> nn.Module:
+    own_class = load_own_class(Path(arguments["file"]), arguments["class"], digest=arguments["digest"])
+    module: nn.Module = own_class(**arguments["arguments"])
+    cardinalities = arguments.get("cardinalities")
+    return module if cardinalities is None else JoinedInputs(module, cardinalities)
+
+
+def _ensemble(arguments: dict[str, Any]) -> nn.Module:
+    return Ensemble(build_model(ModelSpec.from_json(member)) for member in arguments["members"])
+
+
+MODELS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
+    "small_cnn": _small_cnn,
+    "small_resnet": _small_resnet,
+    "resnet": _resnet,
+    "tabm": _tabm,
+    "mlp": _mlp,
+    "torchvision": _backbone,
+    "timm": _timm,
+    "own": _own,
+    "ensemble": _ensemble,
+}
+PICTURE_MODELS = ("small_cnn", "small_resnet", "resnet")
+TABLE_MODELS = ("tabm", "mlp")
+
+
+def build_model(spec: ModelSpec) -> nn.Module:
+    """The module of a description, with fresh weights. Raises ModelError for an unknown name or wrong arguments."""
+    if spec.name not in MODELS:
+        raise ModelError(f"there is no model '{spec.name}'", hint=did_you_mean(spec.name, MODELS))
+    try:
+        return MODELS[spec.name](dict(spec.arguments))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the model '{spec.name}' cannot be built", got=str(error)) from error
+
+
+def ensemble_spec(members: list[ModelSpec]) -> ModelSpec:
+    """The description of several models judged as one; of one model, its own."""
+    if len(members) == 1:
+        return members[0]
+    return ModelSpec("ensemble", {"members": [member.to_json() for member in members]})
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if value is not None}
+
+
+def picture_spec(options: ModelOptions, *, channels: int, size: tuple[int, int], outputs: int) -> ModelSpec:
+    """The description of a model for pictures (batch, channels, *size) with resolved options."""
+    name = options.name or "small_resnet"
+    if name == "small_cnn":
+        arguments = _given(size=list(size), width=options.width, dropout=options.dropout)
+    elif name == "small_resnet":
+        arguments = _given(
+            size=list(size), width=options.width, blocks=options.depth, dropout=options.dropout
+        )
+    elif name == "resnet":
+        arguments = _given(width=options.width, depth=options.depth, dropout=options.dropout)
+    elif ":" in name:
+        known = {"channels": channels, "outputs": outputs, "height": size[0], "width": size[1]}
+        return own_spec(name, known)
+    elif name in TABLE_MODELS:
+        raise ModelError(
+            f"'{name}' is a model for tables, and this is data of pictures", hint=_known(PICTURE_MODELS)
+        )
+    else:
+        library, _, architecture = name.partition("/")
+        if library not in ("torchvision", "timm") or not architecture:
+            raise ModelError(f"there is no model '{name}' for pictures", hint=_hint(name, PICTURE_MODELS))
+        return ModelSpec(library, {"arch": architecture, "outputs": outputs, "channels": channels})
+    return ModelSpec(name, {"channels": channels, "outputs": outputs, **arguments})
+
+
+def table_spec(
+    options: ModelOptions, *, number_features: int, cardinalities: tuple[int, ...], outputs: int, bins: int
+) -> ModelSpec:
+    """The description of a model for tables with resolved options."""
+    name = options.name or "tabm"
+    common = {"number_features": number_features, "cardinalities": list(cardinalities), "outputs": outputs}
+    sizes = _given(width=options.width, depth=options.depth, dropout=options.dropout)
+    if name == "tabm":
+        return ModelSpec("tabm", {**common, **sizes, **_given(members=options.members), "bins": bins})
+    if name == "mlp":
+        return ModelSpec("mlp", {**common, **sizes})
+    if ":" in name:
+        inputs = number_features + sum(cardinality - 1 for cardinality in cardinalities)
+        return own_spec(name, {"inputs": inputs, "outputs": outputs}, cardinalities=list(cardinalities))
+    if name in PICTURE_MODELS:
+        raise ModelError(f"'{name}' is a model for pictures, and this is a table", hint=_known(TABLE_MODELS))
+    raise ModelError(f"there is no model '{name}' for tables", hint=_hint(name, TABLE_MODELS))
+
+
+def own_spec(name: str, known: dict[str, int], cardinalities: list[int] | None = None) -> ModelSpec:
+    """The description of a person's own class, "file.py:Class", whose constructor is given what it asks for."""
+    file, _, class_name = name.rpartition(":")
+    path = Path(file).resolve()
+    digest = digest_of(path)
+    own_class = load_own_class(path, class_name, digest=digest)
+    arguments: dict[str, Any] = {
+        "file": str(path),
+        "class": class_name,
+        "digest": digest,
+        "arguments": own_arguments(own_class, known),
+    }
+    if cardinalities is not None:
+        arguments["cardinalities"] = cardinalities
+    return ModelSpec("own", arguments)
+
+
+def _known(names: tuple[str, ...]) -> str:
+    return "known are: " + ", ".join(names) + ", or file.py:Class"
+
+
+def _hint(name: str, names: tuple[str, ...]) -> str:
+    return did_you_mean(name, names) + "; your own is --model file.py:Class"

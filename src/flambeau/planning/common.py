@@ -1,0 +1,76 @@
+"""Choices that every kind of data shares: folds, the metric that selects, weights of classes, device and threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flambeau.errors import RecipeError, did_you_mean
+from flambeau.evaluation.metrics import main_metric, task_metrics
+from flambeau.planning.machine import Machine
+from flambeau.recipe import Choices
+from flambeau.schema import Schema
+
+FOLDS_BELOW = 1000
+FOLDS = 5
+SMALL_VALIDATION = 500
+IMBALANCE_OF_PICTURES, IMBALANCE_OF_TABLES = 2.0, 10.0
+
+
+def plan_machine(choices: Choices, machine: Machine) -> None:
+    """Fill in the device and the threads."""
+    what = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}[
+        machine["device"]
+    ]
+    choices.choose("device", machine["device"], what)
+    choices.choose("threads", machine["cores"], "one a core that this process may use")
+
+
+def plan_score(choices: Choices, *, rows: int, schema: Schema, came_split: bool) -> None:
+    """Fill in how the score is made: one untouched test part, or cross-validation where that would be too small."""
+    if came_split:
+        choices.choose("split.folds", 0, "the data came with its own test part")
+    elif rows < FOLDS_BELOW:
+        reason = (
+            f"{rows:,} samples: a test part of {rows // 7:,} would say little, so each sample is tested once"
+        )
+        choices.choose("split.folds", FOLDS, reason)
+    else:
+        choices.choose("split.folds", 0, f"{rows:,} samples are enough for one untouched test part")
+    metric, reason = selecting_metric(schema.task, rows * choices.recipe.split.valid)
+    choices.choose("evaluation.metric", metric, reason)
+    chosen = choices.recipe.evaluation.metric
+    known = task_metrics(schema.task)
+    if chosen not in known:
+        raise RecipeError(
+            f"evaluation.metric: '{chosen}' is not a metric of {schema.task}",
+            expected=", ".join(known),
+            hint=did_you_mean(str(chosen), known),
+        )
+
+
+def selecting_metric(task: str, valid_rows: float) -> tuple[str, str]:
+    """The validation score that chooses the best epoch, and why."""
+    if task == "classification" and valid_rows < SMALL_VALIDATION:
+        return "log_loss", f"{valid_rows:.0f} validation samples: accuracy would move in large steps"
+    return main_metric(task), "the main score of the task"
+
+
+def class_counts(targets: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class occurs among (n,) class indices."""
+    return np.bincount(targets, minlength=classes)
+
+
+def plan_class_weights(choices: Choices, *, targets: np.ndarray, schema: Schema) -> None:
+    """Fill in whether rare classes weigh more."""
+    key = "training.class_weights"
+    if schema.task != "classification":
+        choices.choose(key, "none", "there are no exclusive classes")
+        return
+    counts = class_counts(targets, len(schema.classes))
+    present = counts[counts > 0]
+    ratio = float(present.max() / present.min()) if len(present) else 1.0
+    limit = IMBALANCE_OF_PICTURES if schema.source == "pictures" else IMBALANCE_OF_TABLES
+    if ratio > limit:
+        choices.choose(key, "balanced", f"the largest class is {ratio:.1f} times the smallest")
+    else:
+        choices.choose(key, "none", f"the largest class is {ratio:.1f} times the smallest: balanced enough")

@@ -1,0 +1,257 @@
+"""Choices for pictures: what the model sees, which changes are harmless, which model, and how it is trained.
+
+Every rule is a function of the data and the machine's kind, never of a stopwatch. The measurements behind the
+numbers are in docs/log.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flambeau.recipe import Choices
+from flambeau.schema import PictureFacts
+
+# Pictures up to this side are used as they are.
+NATIVE_SIDE = 64
+
+# Area in pixels, as the side of a square, of larger pictures: from scratch and for a pretrained body.
+SIDES = {"cpu": 96, "cuda": 160, "mps": 128}
+PRETRAINED_SIDES = {"cpu": 128, "cuda": 224, "mps": 192}
+# Pretrained filters were made for large objects: tiny pictures are enlarged to this side.
+SMALLEST_PRETRAINED_SIDE = 96
+LARGEST_TINY_SIDE = 40
+# Sides are multiples of this, which the halvings of every net divide without a remainder.
+SIDE_STEP = 8
+FEWEST_PIXELS_A_SIDE = 16
+
+# Where left and right, or up and down, carry the meaning.
+DIRECTED_WORDS = """
+    digit digits letter letters character characters char chars alphabet mnist emnist kmnist svhn number
+    numbers numeral numerals words ocr sign signs signals gesture gestures
+    arrow arrows left right
+    handwritten handwriting
+"""
+MEDICAL_WORDS = """
+    xray xrays x-ray x-rays radiograph radiographs radiography radiology chest lung lungs scan scans mri ct dicom
+    dcm medical pneumonia tumor tumors tumour tumours brain retina retinal fundus oct ultrasound mammogram
+"""
+# Seen from above or through a microscope, where no side is up.
+UNDIRECTED_WORDS = """
+    cell cells blood microscope microscopy histology pathology satellite aerial galaxy
+    galaxies plankton pollen
+"""
+
+
+def plan_pictures(
+    choices: Choices,
+    *,
+    rows: int,
+    facts: PictureFacts,
+    task: str,
+    classes: tuple[str, ...],
+    pretrained: bool,
+    hints: Mapping[str, Any],
+    machine: Mapping[str, Any],
+) -> None:
+    """Fill in every open value of image, model and training.
+
+    Args:
+        choices: changed in place.
+        rows: samples, all parts together.
+        facts: what the pictures have in common.
+        task: classification, multilabel or regression.
+        classes: names of classes or labels.
+        pretrained: whether there are weights to start from.
+        hints: "source" and "target", whose words tell of digits or of medicine.
+        machine: "device" (cpu, cuda, mps), "cores", "bf16".
+    """
+    words = find_words(hints, classes)
+    plan_size(choices, facts, pretrained=pretrained, device=machine["device"])
+    plan_channels(choices, facts, pretrained=pretrained)
+    plan_augmentation(choices, facts, classes, words, task=task)
+    plan_picture_model(choices, facts, pretrained=pretrained)
+    plan_length(choices, rows=rows, pretrained=pretrained, task=task)
+    plan_steps(choices, rows=rows, pretrained=pretrained, task=task)
+    plan_precision(choices, machine)
+
+
+def find_words(hints: Mapping[str, Any], classes: tuple[str, ...]) -> set[str]:
+    """The words, in lower case, in the source's last two parts, the target and the classes."""
+    source = "/".join(re.split(r"[/\\]", str(hints.get("source") or ""))[-2:])
+    text = " ".join([source, str(hints.get("target") or ""), *classes])
+    parts = [part.lower() for part in re.split(r"[^0-9a-zA-Z-]+", text) if part]
+    return {word for part in parts for word in (part, *part.split("-"))}
+
+
+def has_word(words: set[str], known: str) -> bool:
+    """Whether any of the words is among the known ones, which are separated by blanks."""
+    return not words.isdisjoint(known.split())
+
+
+def are_symbols(classes: tuple[str, ...]) -> bool:
+    """Whether the classes look like digits or letters: each name is one character, or a number."""
+    return len(classes) > 1 and all(len(name.strip()) == 1 or name.strip().isdigit() for name in classes)
+
+
+def plan_size(choices: Choices, facts: PictureFacts, *, pretrained: bool, device: str) -> None:
+    """Fill in height and width: native for small pictures, else an area that the device can work through."""
+    native = (facts.height, facts.width)
+    words = f"{facts.height}x{facts.width}"
+    if pretrained:
+        if max(native) <= LARGEST_TINY_SIDE:
+            size = fit_area(native, SMALLEST_PRETRAINED_SIDE, enlarge=True)
+            reason = f"{words} pictures are enlarged: the pretrained filters look for larger things"
+        else:
+            size = fit_area(native, PRETRAINED_SIDES[device], enlarge=True)
+            reason = (
+                f"the shape of the median picture ({words}) at an area that suits pretrained filters here"
+            )
+    elif max(native) <= NATIVE_SIDE:
+        size, reason = native, "small enough to be used as they are"
+    else:
+        size = fit_area(native, SIDES[device], enlarge=False)
+        what = "a CPU" if device == "cpu" else "this GPU"
+        reason = f"the shape of the median picture ({words}) at an area that {what} works through quickly"
+    choices.choose("image.size", size, reason)
+
+
+def fit_area(native: tuple[int, int], side: int, *, enlarge: bool) -> tuple[int, int]:
+    """Height and width of about side · side pixels, in the shape of `native`, in steps that halve well."""
+    factor = side / (native[0] * native[1]) ** 0.5
+    if not enlarge:
+        factor = min(1.0, factor)
+
+    def step(length: int) -> int:
+        return max(FEWEST_PIXELS_A_SIDE, round(length * factor / SIDE_STEP) * SIDE_STEP)
+
+    return step(native[0]), step(native[1])
+
+
+def plan_channels(choices: Choices, facts: PictureFacts, *, pretrained: bool) -> None:
+    """Fill in channels and the statistics of normalisation."""
+    kind = {1: "the pictures are grey", 3: "the pictures have colours"}
+    choices.choose("image.channels", facts.channels, kind.get(facts.channels, "as many as the pictures have"))
+    if pretrained and choices.get("image.channels") in (1, 3):
+        choices.choose("image.normalise", "imagenet", "what the pretrained weights were trained with")
+    else:
+        choices.choose("image.normalise", "dataset", "mean and deviation of the training pictures")
+
+
+def plan_augmentation(
+    choices: Choices, facts: PictureFacts, classes: tuple[str, ...], words: set[str], *, task: str
+) -> None:
+    """Fill in the random changes: only those that leave the meaning as it is."""
+    medical, directed = (
+        has_word(words, MEDICAL_WORDS),
+        has_word(words, DIRECTED_WORDS) or are_symbols(classes),
+    )
+    undirected = has_word(words, UNDIRECTED_WORDS) and not directed
+    key = "image.augment."
+    if directed:
+        flips = (False, False, "a mirrored digit, letter or sign is another one, or none")
+    elif undirected:
+        flips = (True, True, "seen through a microscope or from above, no side is up")
+    elif medical:
+        flips = (False, False, "left and right differ in a body")
+    else:
+        flips = (True, False, "a mirrored photo is as likely; one upside down is not")
+    choices.choose(key + "flip_horizontal", flips[0], flips[2])
+    choices.choose(key + "flip_vertical", flips[1], flips[2])
+    shift, scale, rotate = (0.06, 0.1, 8.0) if medical else (0.08, 0.1, 10.0)
+    choices.choose(key + "shift", shift, "the thing is not always in the middle")
+    choices.choose(key + "scale", scale, "the thing is not always equally large")
+    choices.choose(key + "rotate", rotate, "nothing is ever quite upright")
+    tiny = facts.channels == 1 and max(facts.height, facts.width) <= NATIVE_SIDE // 2 and not medical
+    light = "ink on paper: light says nothing" if tiny else "light and exposure vary"
+    choices.choose(key + "brightness", 0.0 if tiny else 0.1, light)
+    choices.choose(key + "contrast", 0.0 if tiny else 0.2, light)
+    choices.choose(key + "erase", 0.0, "no gain was measured on small data")
+    choices.choose(key + "mixup", 0.0, "no gain was measured on short runs")
+
+
+def plan_picture_model(choices: Choices, facts: PictureFacts, *, pretrained: bool) -> None:
+    """Fill in the model and its width."""
+    if pretrained:
+        return
+    height, width = choices.get("image.size")
+    if max(height, width) <= 2 * NATIVE_SIDE:
+        name = choices.choose("model.name", "small_resnet", "a short residual net, made for small pictures")
+    else:
+        name = choices.choose(
+            "model.name", "resnet", "a residual net that starts by halving large pictures twice"
+        )
+    if name in ("small_resnet", "small_cnn"):
+        choices.choose("model.width", 16, "wide enough for small pictures, and quick without a GPU")
+        choices.choose("model.dropout", 0.0, "random changes of the pictures do its work")
+    elif name == "resnet":
+        choices.choose("model.width", 32, "half of ResNet-18, for data of a person's own size")
+        choices.choose("model.dropout", 0.1, "large pictures, usually few of them")
+    if name in ("small_resnet", "resnet"):
+        choices.choose("model.depth", 1, "one block a stage")
+
+
+def plan_length(choices: Choices, *, rows: int, pretrained: bool, task: str) -> None:
+    """Fill in epochs: few samples are seen more often, in proportion to a power of their number."""
+    if pretrained:
+        epochs = bounded(130 * rows**-0.3, 4, 40)
+        choices.choose("training.head_epochs", 30, "the new head learns on fixed features first, at no cost")
+        reason = f"{rows:,} samples and a body that has learnt already"
+    else:
+        epochs = bounded(430 * rows**-0.37, 5, 80)
+        choices.choose("training.head_epochs", 0, "there is no pretrained body")
+        reason = f"{rows:,} samples: fewer samples are seen more often"
+    choices.choose("training.epochs", epochs, reason)
+    choices.choose(
+        "training.patience", 0, "the learning rate falls to zero at the end, which is where nets are best"
+    )
+
+
+def bounded(value: float, low: int, high: int) -> int:
+    """The nearest whole number between two bounds."""
+    return max(low, min(high, round(value)))
+
+
+def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> None:
+    """Fill in batch size, optimizer and what keeps a net from learning by heart."""
+    batch = 32 if rows < 600 else 64 if rows < 20_000 else 128
+    choices.choose("training.batch_size", batch, "many small steps while data are few")
+    name = choices.choose("training.optimizer.name", "adamw", "steady for every net here")
+    if name == "sgd":
+        choices.choose("training.optimizer.lr", 0.05, "usual for SGD with momentum")
+        choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
+    else:
+        lr, why = (
+            (5e-3, "of the head; the body takes a share of it") if pretrained else (2e-3, "the best tried")
+        )
+        choices.choose("training.optimizer.lr", lr, why)
+        choices.choose("training.optimizer.weight_decay", 0.05, "usual for AdamW")
+    smoothing = 0.1 if task == "classification" else 0.0
+    why = "labels are never certain" if smoothing else "only exclusive classes are smoothed"
+    choices.choose("training.label_smoothing", smoothing, why)
+    steps = max(1, rows // choices.get("training.batch_size")) * choices.get("training.epochs")
+    decay = 0.99 if steps < 5_000 else 0.998
+    choices.choose("training.ema", decay, f"averages the last weights of about {steps:,} steps")
+    choices.choose("training.clip_norm", 1.0, "one odd batch cannot throw the weights far")
+    choices.choose("training.bags", 1, "one model")
+
+
+def plan_precision(choices: Choices, machine: Mapping[str, Any]) -> None:
+    """Fill in numbers, route and layout by the machine's abilities."""
+    bf16 = bool(machine["bf16"]) and machine["device"] in ("cpu", "cuda")
+    if bf16:
+        reason = "this processor multiplies bf16 natively, about twice as fast for convolutions"
+    else:
+        reason = "this device has no fast bf16"
+    choices.choose("training.precision", "bf16" if bf16 else "fp32", reason)
+    if machine["device"] == "cuda":
+        choices.choose("training.matmul", "high", "TF32 is enough for training")
+    else:
+        choices.choose("training.matmul", "highest", "convolutions do not use this route here")
+    if machine["device"] == "mps":
+        choices.choose("training.memory_format", "contiguous", "the layout that this device prefers")
+    else:
+        choices.choose(
+            "training.memory_format", "channels_last", "the layout in which convolutions are quickest"
+        )

@@ -1,0 +1,49 @@
+"""The recipe of one run while it is being resolved: what the person gave, what flambeau chose, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.recipe.options import Recipe
+
+
+class Choices:
+    """A recipe whose open values are filled in one by one, each with its reason.
+
+    Args:
+        recipe: as the person gave it; copied.
+        on_choice: called with (key, value, reason) for each value that flambeau chose.
+    """
+
+    def __init__(self, recipe: Recipe, on_choice: Callable[[str, Any, str], None] | None = None) -> None:
+        self.recipe = recipe.model_copy(deep=True)
+        self.reasons: dict[str, str] = {}
+        self._on_choice = on_choice
+
+    def get(self, key: str) -> Any:
+        """The value in force for a dotted key such as "training.optimizer.lr"."""
+        value: Any = self.recipe
+        for part in key.split("."):
+            value = getattr(value, part)
+        return value
+
+    def choose(self, key: str, value: Any, reason: str) -> Any:
+        """Fill in an open value and tell why; one that is there stays. Returns the value in force."""
+        current = self.get(key)
+        if current is not None:
+            return current
+        return self.fix(key, value, reason)
+
+    def fix(self, key: str, value: Any, reason: str) -> Any:
+        """Set a value that only flambeau can know, such as epochs measured from `minutes`."""
+        *path, last = key.split(".")
+        section: Any = self.recipe
+        for part in path:
+            section = getattr(section, part)
+        setattr(section, last, value)
+        value = getattr(section, last)
+        self.reasons[key] = reason
+        if self._on_choice is not None:
+            self._on_choice(key, value, reason)
+        return value

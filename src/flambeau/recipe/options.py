@@ -1,0 +1,245 @@
+"""Every option of a run: its type, range, default and meaning, in one place.
+
+A field whose default is None is chosen by flambeau from the data and the machine, and the choice is told with
+its reason. A value that a person gives is kept as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _auto_is_none(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+def _size_as_tuple(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+T = TypeVar("T")
+Auto = Annotated[T | None, BeforeValidator(_auto_is_none)]
+
+Side = Annotated[int, Field(ge=1, le=4096)]
+PictureSize = Annotated[tuple[Side, Side], BeforeValidator(_size_as_tuple)]
+ColumnKind = Literal["image", "number", "category", "boolean", "date", "text", "identifier", "constant"]
+
+
+class Section(BaseModel):
+    """A group of options. Unknown keys and values of another type are refused, never converted."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        validate_assignment=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class DataOptions(Section):
+    """What is read, and how."""
+
+    target: str | None = None
+    """The column to predict. Not needed where folders name the classes."""
+    test: str | None = None
+    """A separate source of test samples, read like the main one; the main one is then split in two."""
+    columns: dict[str, ColumnKind] = {}
+    """Kinds of columns that flambeau should not guess."""
+    drop: list[str] = []
+    """Columns that the model must not see."""
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    """Pictures with more pixels than this are skipped and listed: a small file can unpack to gigabytes."""
+    max_rows: Annotated[int, Field(ge=1)] = 50_000_000
+    """Tables with more rows than this are refused."""
+    cache_gb: Annotated[float, Field(gt=0)] = 20.0
+    """How much disk the cache of decoded pictures may take; the least recently used goes first."""
+
+
+class SplitOptions(Section):
+    """Which samples train, which choose, and which only test."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.70
+    """Share of the samples to train on."""
+    valid: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the samples that choose the best epoch; the rest is the untouched test part."""
+    group: str | None = None
+    """A column whose equal values stay on one side (patients, scenes, users)."""
+    folds: Auto[Annotated[int, Field(ge=0, le=20)]] = None
+    """Folds of cross-validation for the score; 0 for one split."""
+    near_duplicates: bool = True
+    """Keep nearly equal pictures on one side."""
+    refit: bool = False
+    """After the honest test, train once more on all samples, test part included."""
+
+
+class AugmentOptions(Section):
+    """Random changes of training pictures, drawn anew each epoch. 0 or false switches one off."""
+
+    flip_horizontal: Auto[bool] = None
+    """Mirror left and right."""
+    flip_vertical: Auto[bool] = None
+    """Mirror up and down."""
+    shift: Auto[Annotated[float, Field(ge=0, le=0.5)]] = None
+    """Largest shift, as a share of the side."""
+    scale: Auto[Annotated[float, Field(ge=0, le=0.9)]] = None
+    """Largest change of size, as a share."""
+    rotate: Auto[Annotated[float, Field(ge=0, le=180)]] = None
+    """Largest rotation in degrees."""
+    brightness: Auto[Annotated[float, Field(ge=0, le=1)]] = None
+    """Largest change of brightness, as a share of the full range."""
+    contrast: Auto[Annotated[float, Field(ge=0, le=1)]] = None
+    """Largest change of contrast, as a share."""
+    erase: Auto[Annotated[float, Field(ge=0, le=1)]] = None
+    """Probability that a rectangle is erased (random erasing, Zhong et al. 2017)."""
+    mixup: Auto[Annotated[float, Field(ge=0, le=2)]] = None
+    """Parameter alpha of mixup (Zhang et al. 2018): pairs of samples and their targets are blended."""
+
+
+class ImageOptions(Section):
+    """How pictures become tensors."""
+
+    size: Auto[PictureSize] = None
+    """Height and width in pixels that the model sees; one number for a square."""
+    channels: Auto[Annotated[int, Field(ge=1, le=64)]] = None
+    """1 for grey, 3 for colour."""
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    """How another aspect ratio is fitted: stretched (nothing is lost), padded, or its centre cropped."""
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    """How pixels are resampled; bilinear and bicubic with antialiasing."""
+    normalise: Auto[Literal["dataset", "imagenet", "none"]] = None
+    """Statistics that pixels are normalised with: of the training pictures, of ImageNet, or none."""
+    augment: AugmentOptions = AugmentOptions()
+    """Random changes of training pictures."""
+
+
+class TableOptions(Section):
+    """How columns become tensors."""
+
+    scaling: Auto[Literal["quantile", "robust", "standard"]] = None
+    """How numbers are scaled: to normal quantiles, by median and quartiles, or by mean and deviation."""
+    bins: Auto[Annotated[int, Field(ge=0, le=256)]] = None
+    """Bins of the piecewise-linear embedding of a number (Gorishniy et al. 2022); 0 for none."""
+    rare: Annotated[int, Field(ge=1)] = 3
+    """Categories seen less often than this in training count as one: rare."""
+
+
+class ModelOptions(Section):
+    """Which model, and how large."""
+
+    name: Auto[str] = None
+    """A model of flambeau (small_cnn, resnet, tabm, mlp), of torchvision or timm, or file.py:Class."""
+    pretrained: str | None = None
+    """Start from these weights: a name of torchvision or timm, or a local .safetensors or .pth state dict."""
+    arch: str | None = None
+    """The architecture of the weights in a local file, where matching keys and shapes does not tell."""
+    width: Auto[Annotated[int, Field(ge=1, le=8192)]] = None
+    """Channels of the first stage, or units of a hidden layer."""
+    depth: Auto[Annotated[int, Field(ge=1, le=200)]] = None
+    """Hidden layers of an MLP, or blocks a stage of a residual net."""
+    dropout: Auto[Annotated[float, Field(ge=0, lt=1)]] = None
+    """Share of units dropped in training."""
+    members: Auto[Annotated[int, Field(ge=1, le=256)]] = None
+    """Members of the ensemble inside a TabM model."""
+
+
+class OptimizerOptions(Section):
+    """The rule of the steps."""
+
+    name: Auto[Literal["adamw", "sgd"]] = None
+    """AdamW (Loshchilov and Hutter 2019), or SGD with Nesterov momentum."""
+    lr: Auto[Annotated[float, Field(gt=0, le=10)]] = None
+    """The largest learning rate."""
+    weight_decay: Auto[Annotated[float, Field(ge=0, le=10)]] = None
+    """Decay of weight matrices and filters; biases and normalisation are not decayed."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD, or beta1 of AdamW."""
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """beta2 of AdamW."""
+    body_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Learning rate of a pretrained body, as a share of the head's."""
+
+
+class ScheduleOptions(Section):
+    """How the learning rate moves from step to step."""
+
+    name: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    """One-cycle (Smith and Topin 2019), cosine after a warm-up, or constant after a warm-up."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Share of the steps in which the rate rises."""
+
+
+class TrainingOptions(Section):
+    """How the model is trained."""
+
+    epochs: Auto[Annotated[int, Field(ge=1, le=100_000)]] = None
+    """Passes over the training samples."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Wall time for the whole command; sets the epochs from measured speed, which are then fixed."""
+    head_epochs: Auto[Annotated[int, Field(ge=0, le=10_000)]] = None
+    """Epochs in which only the new head of a pretrained model is trained."""
+    batch_size: Auto[Annotated[int, Field(ge=1, le=1_000_000)]] = None
+    """Samples a step."""
+    micro_batch: Auto[Annotated[int, Field(ge=1)]] = None
+    """Samples that go through the model at once; gradients are accumulated to the batch."""
+    optimizer: OptimizerOptions = OptimizerOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+    label_smoothing: Auto[Annotated[float, Field(ge=0, lt=1)]] = None
+    """Share of the target spread over all classes."""
+    class_weights: Auto[Literal["balanced", "none"]] = None
+    """Weigh classes by the inverse of their frequency."""
+    ema: Auto[Annotated[float, Field(ge=0, lt=1)]] = None
+    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
+    clip_norm: Auto[Annotated[float, Field(ge=0)]] = None
+    """Largest norm of the gradient; 0 for no clipping."""
+    patience: Auto[Annotated[int, Field(ge=0)]] = None
+    """Epochs without a better validation score before stopping; 0 to never stop early."""
+    bags: Auto[Annotated[int, Field(ge=1, le=20)]] = None
+    """Models trained on different train/validation parts whose predictions are averaged."""
+    precision: Auto[Literal["fp32", "bf16"]] = None
+    """Numbers in which the forward and backward passes are computed; weights stay in fp32."""
+    matmul: Auto[Literal["highest", "high", "medium"]] = None
+    """Route of fp32 matrix products (torch.set_float32_matmul_precision)."""
+    memory_format: Auto[Literal["contiguous", "channels_last"]] = None
+    """Layout of pictures in memory."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """Longest time between two checkpoints inside an epoch; one is written at the end of each epoch too."""
+
+
+class EvaluationOptions(Section):
+    """How the result is judged."""
+
+    metric: Auto[str] = None
+    """The validation score that chooses the best epoch."""
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """Bootstrap resamples of the test part."""
+    baselines: bool = True
+    """Fit a naive and a simple classical model on the same split."""
+
+
+class Recipe(Section):
+    """Everything that decides a run."""
+
+    source: str | None = None
+    """The data: a folder, a file, or the name of a built-in data set."""
+    task: Auto[Literal["classification", "multilabel", "regression"]] = None
+    """What is predicted."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of everything random."""
+    device: Auto[str] = None
+    """cpu, cuda, cuda:1, mps."""
+    threads: Auto[Annotated[int, Field(ge=1, le=1024)]] = None
+    """Threads of the CPU; the result is equal, bit for bit, for an equal number."""
+    deterministic: bool = False
+    """On a GPU, use only kernels that repeat bit for bit (slower)."""
+    data: DataOptions = DataOptions()
+    split: SplitOptions = SplitOptions()
+    image: ImageOptions = ImageOptions()
+    table: TableOptions = TableOptions()
+    model: ModelOptions = ModelOptions()
+    training: TrainingOptions = TrainingOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()

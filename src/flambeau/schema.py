@@ -1,0 +1,144 @@
+"""What one sample is: its columns, its target and the task. Plain data, kept as JSON in every run and bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from flambeau.errors import DataError, did_you_mean
+
+Kind = Literal["image", "number", "category", "boolean", "date", "text", "identifier", "constant"]
+Task = Literal["classification", "multilabel", "regression"]
+Source = Literal["pictures", "table"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input column.
+
+    Args:
+        name: as in the data.
+        kind: what its values are.
+        used: whether the model sees it.
+        reason: why it has this kind, or why it is not used, in words for the user.
+        low, high: range of the training values of a number (for warnings about strange inputs).
+        values: the known values of a category, most frequent first (at most a few hundred).
+        date_format: how a date is written, as for strptime; empty for ISO 8601 and for typed dates.
+    """
+
+    name: str
+    kind: Kind
+    used: bool = True
+    reason: str = ""
+    low: float | None = None
+    high: float | None = None
+    values: tuple[str, ...] = ()
+    date_format: str = ""
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What the pictures have in common.
+
+    Args:
+        channels: 1 grey, 3 colour, or the number of channels of an array.
+        bits: 8 or 16 bits a channel.
+        height, width: the median size in pixels, before any resizing.
+        varied: whether sizes differ from picture to picture.
+    """
+
+    channels: int
+    bits: int
+    height: int
+    width: int
+    varied: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What one sample is, and what is asked of it.
+
+    Args:
+        source: pictures or a table.
+        task: what is predicted.
+        target: the name of the target (a column, or "folder" when classes are folders).
+        classes: names of the classes (classification) or of the labels (multilabel); empty for regression.
+        columns: the input columns of a table, or one column of kind image.
+        picture: facts of the pictures; None for a table.
+    """
+
+    source: Source
+    task: Task
+    target: str
+    classes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    picture: PictureFacts | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model gives for one sample."""
+        return 1 if self.task == "regression" else len(self.classes)
+
+    @property
+    def used_columns(self) -> tuple[Column, ...]:
+        """The columns that the model sees."""
+        return tuple(column for column in self.columns if column.used)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; DataError with the nearest name if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        names = [column.name for column in self.columns]
+        raise DataError(
+            f"there is no column '{name}'", expected=", ".join(names), hint=did_you_mean(name, names)
+        )
+
+    def with_columns(self, columns: tuple[Column, ...]) -> Schema:
+        """The same schema with other columns."""
+        return replace(self, columns=columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_json`. Raises DataError for a dictionary that is not a schema."""
+        try:
+            columns = tuple(
+                Column(**{**column, "values": tuple(column.get("values", ()))}) for column in data["columns"]
+            )
+            picture = PictureFacts(**data["picture"]) if data.get("picture") else None
+            return cls(
+                source=data["source"],
+                task=data["task"],
+                target=data["target"],
+                classes=tuple(data["classes"]),
+                columns=columns,
+                picture=picture,
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError("this is not a schema of flambeau", got=repr(error)) from error
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the check or the reader noticed, in a sentence.
+
+    Args:
+        level: "error" stops the training, "warning" is told, "info" is listed.
+        code: a stable short name, such as "duplicates" or "leak-between-splits".
+        message: what was found and what will be done about it.
+        items: the samples, files or columns concerned.
+    """
+
+    level: Literal["error", "warning", "info"]
+    code: str
+    message: str
+    items: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return asdict(self)

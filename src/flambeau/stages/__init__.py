@@ -1,0 +1,1 @@
+"""The steps of the flow that `pipeline` puts in order: material, fitting, judging, keeping."""

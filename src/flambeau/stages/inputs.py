@@ -1,0 +1,145 @@
+"""From material to what a model is fed: fitted preparation, gathers, targets as tensors, random changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flambeau.data.batches import Change, Gather, Inputs, gather_pixels, gather_tensors
+from flambeau.deploy.bundle import Preparation
+from flambeau.recipe import Recipe
+from flambeau.stages.material import Material
+from flambeau.transforms.augment import augment_pictures, mixup_pictures
+from flambeau.transforms.image import PicturePreparation, fit_pictures
+from flambeau.transforms.table import TargetScaler, fit_table, fit_target
+
+SHARE_OF_DEVICE_MEMORY = 0.3
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a model is fed.
+
+    Args:
+        preparation: fitted on the training rows.
+        scaler: of a regression target; the identity otherwise.
+        train_gather: rows → inputs before the random changes.
+        gather: rows → inputs as they are evaluated.
+        change: random changes of training batches; None for none.
+        targets: of all samples, on the device: class indices (n,), 0/1 (n, labels) or scaled numbers (n,).
+    """
+
+    preparation: Preparation
+    scaler: TargetScaler
+    train_gather: Gather
+    gather: Gather
+    change: Change | None
+    targets: Tensor
+
+
+def make_feed(material: Material, fitting_rows: np.ndarray, recipe: Recipe, device: torch.device) -> Feed:
+    """Fit the preparation on these rows alone and make everything ready for all rows."""
+    samples = material.samples
+    task = samples.schema.task
+    scaler = fit_target(samples.targets[fitting_rows]) if task == "regression" else TargetScaler(0.0, 1.0)
+    plain = scaler.scale(samples.targets) if task == "regression" else samples.targets
+    targets = torch.from_numpy(np.ascontiguousarray(plain)).to(device)
+    if material.pixels is not None:
+        classes = len(samples.schema.classes) if task == "classification" else 0
+        return _picture_feed(material.pixels, fitting_rows, recipe, device, scaler, targets, classes)
+    assert samples.columns is not None
+    kinds = {column.name: column.kind for column in samples.schema.used_columns}
+    fitted = {name: values[fitting_rows] for name, values in samples.columns.items()}
+    preparation = fit_table(fitted, kinds, scaling=recipe.table.scaling or "quantile", rare=recipe.table.rare)
+    numbers, categories = preparation.transform(samples.columns)
+    gather = gather_tensors(torch.from_numpy(numbers).to(device), torch.from_numpy(categories).to(device))
+    return Feed(preparation, scaler, gather, gather, None, targets)
+
+
+def _picture_feed(
+    pixels: np.ndarray,
+    fitting_rows: np.ndarray,
+    recipe: Recipe,
+    device: torch.device,
+    scaler: TargetScaler,
+    targets: Tensor,
+    classes: int,
+) -> Feed:
+    image = recipe.image
+    assert image.size is not None and image.channels is not None and image.normalise is not None
+    preparation = fit_pictures(
+        _spread(pixels, fitting_rows),
+        size=image.size,
+        channels=image.channels,
+        bits=16 if pixels.dtype == np.uint16 else 8,
+        fit=image.resize,
+        interpolation=image.interpolation,
+        normalise=image.normalise,
+    )
+    layout = (
+        torch.channels_last if recipe.training.memory_format == "channels_last" else torch.contiguous_format
+    )
+
+    def prepare(block: Tensor) -> Tensor:
+        return preparation.prepare(block).contiguous(memory_format=layout)
+
+    return Feed(
+        preparation,
+        scaler,
+        _gather(pixels, preparation.scale, device),
+        _gather(pixels, prepare, device),
+        partial(change_pictures, preparation=preparation, recipe=recipe, classes=classes, layout=layout),
+        targets,
+    )
+
+
+def _spread(pixels: np.ndarray, rows: np.ndarray, most: int = 5000) -> np.ndarray:
+    """At most so many evenly spaced rows, so that a memory map larger than memory is never read whole."""
+    return pixels[rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]]
+
+
+def _gather(pixels: np.ndarray, prepare: Any, device: torch.device) -> Gather:
+    """Pixels that fit are kept on the device whole; others are read from the memory map batch by batch."""
+    if device.type != "cuda" or pixels.dtype != np.uint8:
+        return gather_pixels(pixels, prepare, device)
+    free, _ = torch.cuda.mem_get_info(device)
+    if pixels.nbytes > free * SHARE_OF_DEVICE_MEMORY:
+        return gather_pixels(pixels, prepare, device)
+    resident = gather_tensors(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+    return lambda rows: (prepare(resident(rows)[0]),)
+
+
+def change_pictures(
+    inputs: Inputs,
+    targets: Tensor,
+    generator: torch.Generator,
+    *,
+    preparation: PicturePreparation,
+    recipe: Recipe,
+    classes: int,
+    layout: torch.memory_format,
+) -> tuple[Inputs, Tensor]:
+    """Augment, blend and normalise a training batch (batch, channels, height, width) of numbers from 0 to 1.
+
+    `classes` is 0 where targets are not class indices.
+    """
+    augment = recipe.image.augment
+    options = augment.model_dump(exclude={"mixup"}, exclude_none=True)
+    pictures = augment_pictures(inputs[0], generator, **options)
+    if augment.mixup and len(pictures) > 1:
+        pictures, partner, weight = mixup_pictures(pictures, generator, augment.mixup)
+        targets = blend_targets(targets, partner, weight, classes)
+    return (preparation.normalise(pictures).contiguous(memory_format=layout),), targets
+
+
+def blend_targets(targets: Tensor, partner: Tensor, weight: Tensor, classes: int) -> Tensor:
+    """The targets of blended samples: probabilities (batch, classes), or blended numbers where `classes` is 0."""
+    plain = F.one_hot(targets, classes).float() if classes else targets
+    shaped = weight.view(-1, *[1] * (plain.ndim - 1))
+    return shaped * plain + (1 - shaped) * plain[partner]

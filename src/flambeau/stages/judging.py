@@ -1,0 +1,226 @@
+"""The honest score: predictions on samples that no choice has seen, beside baselines on the same samples."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from flambeau.data.split import Split
+from flambeau.evaluation.baselines import fit_baselines
+from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
+from flambeau.evaluation.uncertainty import bootstrap_intervals, paired_difference
+from flambeau.recipe import Recipe
+from flambeau.stages.inputs import Feed
+from flambeau.stages.material import Material
+from flambeau.transforms.table import TablePreparation
+
+BASELINE_SIDE = 16
+WORST = 24
+THUMBNAIL_SIDE = 96
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions on tested samples.
+
+    Args:
+        rows: (n,) positions of the samples.
+        predictions: of the model, in the units of the task.
+        baselines: name → predictions on the same rows.
+    """
+
+    rows: np.ndarray
+    predictions: np.ndarray
+    baselines: dict[str, np.ndarray]
+
+
+def join_judged(parts: list[Judged]) -> Judged:
+    """The tested samples of all folds, in the order of the data."""
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+    names = [name for name in parts[0].baselines if all(name in part.baselines for part in parts)]
+    return Judged(
+        rows[order],
+        np.concatenate([part.predictions for part in parts])[order],
+        {name: np.concatenate([part.baselines[name] for part in parts])[order] for name in names},
+    )
+
+
+def judge_baselines(
+    material: Material, feed: Feed, split: Split, recipe: Recipe, features: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Naive and simple classical models, fitted on the train and valid rows, and sentences about them.
+
+    Args:
+        features: (n, features) of a pretrained backbone for all samples, or None.
+    """
+    if not recipe.evaluation.baselines:
+        return {}, []
+    schema = material.samples.schema
+    known = np.concatenate([split.train, split.valid])
+    categorical: list[int] = []
+    kind: Any = "table"
+    if material.pixels is not None:
+        kind = "pixels" if features is None else "features"
+        inputs = small_pixels(material.pixels) if features is None else features
+    else:
+        assert isinstance(feed.preparation, TablePreparation) and material.samples.columns is not None
+        inputs, categorical = feed.preparation.raw_features(material.samples.columns)
+    return fit_baselines(
+        schema.task,
+        inputs[known].astype(np.float32),
+        material.samples.targets[known],
+        inputs[split.test].astype(np.float32),
+        outputs=schema.outputs,
+        categorical=categorical,
+        seed=recipe.seed,
+        kind=kind,
+    )
+
+
+def small_pixels(pixels: np.ndarray) -> np.ndarray:
+    """(n, height, width, channels) → (n, features) float32: means over a coarse grid, from 0 to 1."""
+    scale = np.float32(65535 if pixels.dtype == np.uint16 else 255)
+    rows = np.linspace(0, pixels.shape[1], min(BASELINE_SIDE, pixels.shape[1]) + 1).astype(int)[:-1]
+    columns = np.linspace(0, pixels.shape[2], min(BASELINE_SIDE, pixels.shape[2]) + 1).astype(int)[:-1]
+    areas = np.outer(np.diff([*rows, pixels.shape[1]]), np.diff([*columns, pixels.shape[2]]))
+    blocks = []
+    for start in range(0, len(pixels), 512):
+        block = np.asarray(pixels[start : start + 512], dtype=np.float32)
+        sums = np.add.reduceat(np.add.reduceat(block, rows, axis=1), columns, axis=2)
+        blocks.append((sums / (areas[None, :, :, None] * scale)).reshape(len(block), -1))
+    return np.concatenate(blocks)
+
+
+def make_scores(
+    material: Material, splits: list[Split], judged: Judged, recipe: Recipe, seconds: float
+) -> dict[str, Any]:
+    """The content of scores.json."""
+    samples = material.samples
+    task = samples.schema.task
+    targets = samples.targets[judged.rows]
+    options = recipe.evaluation
+    intervals = bootstrap_intervals(
+        task, targets, judged.predictions, resamples=options.resamples, seed=recipe.seed
+    )
+    baselines = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
+    folds = len(splits)
+    return {
+        "task": task,
+        "rows": {
+            "train": len(samples) if folds > 1 else len(splits[0].train),
+            "valid": 0 if folds > 1 else len(splits[0].valid),
+            "test": len(judged.rows),
+        },
+        "seconds": round(seconds, 2),
+        "test": intervals,
+        "baselines": baselines,
+        "method": f"{folds}-fold cross-validation" if folds > 1 else "test part",
+        "metric": main_metric(task),
+        "verdict": verdict(task, targets, judged, recipe),
+        "classes": list(samples.schema.classes),
+    }
+
+
+def verdict(task: str, targets: np.ndarray, judged: Judged, recipe: Recipe) -> str:
+    """One honest sentence: whether the model beats the best baseline, and whether that is more than luck."""
+    metric = main_metric(task)
+    sign = 1 if higher_is_better(metric) else -1
+    own = score_predictions(task, targets, judged.predictions)
+    others = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
+    others = {name: scores for name, scores in others.items() if metric in scores}
+    words = metric.replace("_", " ")
+    if metric not in own or not others:
+        return (
+            f"{words} {own[metric]:.4g} on the test part."
+            if metric in own
+            else "The test part defines no score."
+        )
+    best = max(others, key=lambda name: sign * others[name][metric])
+    gap = paired_difference(
+        task,
+        metric,
+        targets,
+        judged.predictions,
+        judged.baselines[best],
+        resamples=recipe.evaluation.resamples,
+    )
+    comparison = f"{words} {own[metric]:.4g} against {others[best][metric]:.4g} of the best baseline ({best})"
+    low, high = sorted((sign * gap["low"], sign * gap["high"]))
+    if low > 0:
+        return f"The model beats every baseline: {comparison}."
+    if high < 0:
+        return f"The model is WORSE than a baseline: {comparison}. Use that, or look for more data."
+    if sign * gap["value"] > 0:
+        return f"The model is ahead of every baseline, but by no more than luck could explain: {comparison}."
+    return f"The model does not beat its baselines: {comparison}."
+
+
+def worst_mistakes(material: Material, judged: Judged) -> list[dict[str, Any]]:
+    """The tested samples that the model was most wrong about, the worst first."""
+    samples = material.samples
+    schema = samples.schema
+    targets, predictions = samples.targets[judged.rows], judged.predictions
+    if schema.task == "classification":
+        errors = 1 - predictions[np.arange(len(targets)), targets]
+        wrong = predictions.argmax(axis=1) != targets
+    elif schema.task == "multilabel":
+        errors = np.abs(predictions - targets).max(axis=1)
+        wrong = errors > 0.5
+    else:
+        errors = np.abs(predictions - targets)
+        wrong = np.ones(len(targets), dtype=bool)
+    order = [index for index in np.argsort(-errors, kind="stable") if wrong[index]][:WORST]
+    return [_mistake(material, int(judged.rows[i]), predictions[i], float(errors[i])) for i in order]
+
+
+def _mistake(material: Material, row: int, prediction: Any, error: float) -> dict[str, Any]:
+    samples = material.samples
+    schema = samples.schema
+    target = samples.targets[row]
+    confidence: float | None = None
+    if schema.task == "classification":
+        shown_target, shown = schema.classes[int(target)], schema.classes[int(np.argmax(prediction))]
+        confidence, error = float(np.max(prediction)), 1 - error
+    elif schema.task == "multilabel":
+        shown_target, shown = (
+            "|".join(name for name, value in zip(schema.classes, values, strict=True) if value > 0.5)
+            or "none"
+            for values in (target, prediction)
+        )
+    else:
+        shown_target, shown = float(target), float(prediction)
+    return {
+        "id": samples.ids[row],
+        "target": shown_target,
+        "predicted": shown,
+        "confidence": confidence,
+        "error": error,
+        "png": None if material.pixels is None else thumbnail(material.pixels[row]),
+        "row": None if samples.columns is None else {k: _plain(v[row]) for k, v in samples.columns.items()},
+    }
+
+
+def thumbnail(pixels: np.ndarray) -> str:
+    """A small PNG of (height, width, channels), as base64."""
+    values = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else np.asarray(pixels)
+    image = Image.fromarray(values[..., 0] if values.shape[2] != 3 else values)
+    factor = THUMBNAIL_SIDE / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    image = image.resize(size, Image.Resampling.NEAREST if factor > 2 else Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
+    if isinstance(value, (float, np.floating)):
+        return None if not np.isfinite(value) else round(float(value), 6)
+    return value

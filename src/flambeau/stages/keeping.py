@@ -1,0 +1,138 @@
+"""What a run writes: first the plan, so that a killed run can be resumed, and at the end the result."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as save_arrays
+
+from flambeau.data.samples import Samples
+from flambeau.data.split import Split
+from flambeau.deploy.bundle import Bundle, save_bundle
+from flambeau.errors import RunError
+from flambeau.insight.report import write_report
+from flambeau.recipe import Choices, Recipe
+from flambeau.recipe.write import recipe_to_yaml
+from flambeau.records import RunFolder
+from flambeau.records.environment import environment
+from flambeau.stages.journal import Journal
+from flambeau.stages.judging import Judged, worst_mistakes
+from flambeau.stages.material import Material
+
+LISTED_CHANGES = 5
+
+
+def fingerprint(samples: Samples) -> str:
+    """blake2b over every sample's name, content and target, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, content in zip(samples.ids, samples.digests, strict=True):
+        digest.update(f"{name}\0{content}\0".encode())
+    digest.update(np.ascontiguousarray(samples.targets).tobytes())
+    return digest.hexdigest()
+
+
+def describe_data(samples: Samples, source: str | None) -> dict[str, Any]:
+    """The content of data.json. Rows of a table are numbered, so only pictures are listed by name."""
+    listed = samples.schema.source == "pictures"
+    return {
+        "source": source,
+        "fingerprint": fingerprint(samples),
+        "count": len(samples),
+        "schema": samples.schema.to_json(),
+        "ids": list(samples.ids) if listed else [],
+        "digests": list(samples.digests) if listed else [],
+    }
+
+
+def check_same_data(run: RunFolder, samples: Samples) -> None:
+    """Raises RunError, telling what changed, where the data are not those that the run was started with."""
+    before = run.read_json("data.json")
+    if before["fingerprint"] == fingerprint(samples):
+        return
+    old = dict(zip(before["ids"], before["digests"], strict=True))
+    new = dict(zip(samples.ids, samples.digests, strict=True)) if old else {}
+    changes = []
+    for what, names in (
+        ("added", [name for name in new if name not in old]),
+        ("removed", [name for name in old if name not in new]),
+        ("changed", [name for name in new if name in old and old[name] != new[name]]),
+    ):
+        if names:
+            more = ", …" if len(names) > LISTED_CHANGES else ""
+            changes.append(f"{len(names)} {what} ({', '.join(names[:LISTED_CHANGES])}{more})")
+    if before["count"] != len(samples) and not changes:
+        changes.append(f"{before['count']:,} samples before, {len(samples):,} now")
+    raise RunError(
+        "the data have changed since this run was started, so it cannot go on to the same result",
+        where=before["source"],
+        got="; ".join(changes) or "other values or targets in the same number of samples",
+        expected="the data as they were, or a new run",
+        command=f"flambeau train {before['source']} --from {run.path}",
+    )
+
+
+def keep_plan(run: RunFolder, samples: Samples, splits: list[Split], choices: Choices, command: str) -> None:
+    """Write the recipe, the split, the data's description and the environment."""
+    recipe = choices.recipe
+    run.write_json("data.json", describe_data(samples, recipe.source))
+    run.write_json("split.json", split_to_json(splits))
+    run.write_json("environment.json", environment(recipe.device, recipe.threads, command))
+    # last, because a folder with a recipe is one that can be resumed
+    run.write_text("recipe.yaml", recipe_to_yaml(choices))
+
+
+def split_to_json(splits: list[Split]) -> dict[str, Any]:
+    """The content of split.json: positions of the samples, counted from 0."""
+
+    def parts(split: Split) -> dict[str, list[int]]:
+        return {"train": split.train.tolist(), "valid": split.valid.tolist(), "test": split.test.tolist()}
+
+    first = splits[0]
+    if len(splits) == 1:
+        return {"method": first.method, "reason": first.reason, **parts(first), "folds": []}
+    empty: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    method = f"{len(splits)}-fold cross-validation, {first.method}"
+    reason = "each sample is tested once, by a model that has not seen it"
+    return {"method": method, "reason": reason, **empty, "folds": [parts(split) for split in splits]}
+
+
+def splits_from_json(data: dict[str, Any]) -> list[Split]:
+    """The inverse of `split_to_json`."""
+    return [
+        Split(
+            *(np.asarray(part[name], dtype=np.int64) for name in ("train", "valid", "test")),
+            method=data["method"],
+            reason=data["reason"],
+        )
+        for part in data["folds"] or [data]
+    ]
+
+
+def keep_result(
+    run: RunFolder,
+    material: Material,
+    judged: Judged,
+    scores: dict[str, Any],
+    bundle: Bundle,
+    recipe: Recipe,
+    journal: Journal,
+) -> None:
+    """Write predictions, scores, worst mistakes, the bundle, the report, and the digests of all of it."""
+    arrays = {
+        "targets": material.samples.targets[judged.rows],
+        "predictions": judged.predictions,
+        "indices": judged.rows,
+    }
+    run.write_bytes(
+        "evaluation.safetensors", save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+    )
+    run.write_json("worst.json", worst_mistakes(material, judged))
+    run.write_json("scores.json", scores)
+    bundle.scores = scores
+    save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))
+    journal({"kind": "scores", **scores})
+    journal.stage("report", "writing the report")
+    write_report(run.path)
+    run.write_digests()

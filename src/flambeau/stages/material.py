@@ -1,0 +1,240 @@
+"""From a source to material for training: samples that can be read, their pixels, their duplicates, their split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flambeau.data.cache import cached_pictures
+from flambeau.data.check import check_counts, check_samples
+from flambeau.data.duplicates import Duplicates, find_duplicates, merge_groups
+from flambeau.data.read import read, read_test
+from flambeau.data.samples import PictureArray, PictureFiles, Samples
+from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
+from flambeau.errors import DataError
+from flambeau.planning.common import plan_class_weights, plan_machine, plan_score
+from flambeau.planning.machine import Machine
+from flambeau.planning.pictures import plan_pictures
+from flambeau.planning.tables import plan_table
+from flambeau.recipe import Choices, Recipe
+from flambeau.schema import Finding
+from flambeau.stages.journal import Journal
+from flambeau.stages.starting_weights import StartingWeights, find_starting_weights
+
+
+@dataclass(frozen=True)
+class Material:
+    """What training works on.
+
+    Args:
+        samples: those that can be read.
+        pixels: (n, height, width, channels), often a memory map; None for tables.
+        groups: (n,) integers; equal ones stay on one side; None where nothing groups the samples.
+        weights: of a pretrained model, or None.
+        findings: of reading and checking.
+    """
+
+    samples: Samples
+    pixels: np.ndarray | None
+    groups: np.ndarray | None
+    weights: StartingWeights | None
+    findings: tuple[Finding, ...]
+
+
+def read_samples(recipe: Recipe, journal: Journal) -> Samples:
+    """Read the source, and the separate test source if there is one, as one set of samples."""
+    if recipe.source is None:
+        raise DataError("there is nothing to read", expected="a folder, a file or a built-in data set")
+    journal.stage("read", f"reading {recipe.source}")
+    samples = read(recipe.source, recipe)
+    if recipe.data.test is not None:
+        samples = join_test(samples, read_test(recipe.data.test, samples.schema, recipe))
+    return samples
+
+
+def join_test(samples: Samples, test: Samples) -> Samples:
+    """Samples of two sources, the second of which is the test part.
+
+    A test part that the first source has of its own is trained on: the person named another one.
+    """
+    first = np.full(len(samples), "train", dtype=object)
+    if samples.parts is not None:
+        first[samples.parts == "valid"] = "valid"
+    joined = {
+        "ids": samples.ids + tuple(f"test: {name}" for name in test.ids),
+        "targets": np.concatenate([samples.targets, test.targets]),
+        "parts": np.concatenate([first, np.full(len(test), "test", dtype=object)]),
+        "digests": samples.digests + test.digests,
+        "findings": samples.findings + test.findings,
+    }
+    if samples.columns is not None and test.columns is not None:
+        joined["columns"] = {
+            name: np.concatenate([values, test.columns[name]]) for name, values in samples.columns.items()
+        }
+    else:
+        joined["pictures"] = _join_pictures(samples, test)
+    if samples.groups is not None:
+        alone = samples.groups.max() + 1 + np.arange(len(test))
+        joined["groups"] = np.concatenate([samples.groups, alone])
+    return replace(samples, **joined)
+
+
+def _join_pictures(samples: Samples, test: Samples) -> Any:
+    first, second = samples.pictures, test.pictures
+    if isinstance(first, PictureFiles) and isinstance(second, PictureFiles):
+        names = [str(first.path(i).resolve()) for i in range(len(first))]
+        names += [str(second.path(i).resolve()) for i in range(len(second))]
+        return PictureFiles(Path(), tuple(names))
+    if isinstance(first, PictureArray) and isinstance(second, PictureArray):
+        if first.pixels.shape[1:] == second.pixels.shape[1:]:
+            return PictureArray(np.concatenate([first.pixels, second.pixels]))
+    raise DataError(
+        "the test pictures are of another kind than the others",
+        got="files and arrays, or arrays of different sizes",
+        expected="both as files, or both as arrays of one size",
+    )
+
+
+def gather_material(samples: Samples, choices: Choices, machine: Machine, journal: Journal) -> Material:
+    """Choose how to prepare the samples, decode pictures once, find duplicates, check, and choose the rest."""
+    schema = samples.schema
+    for finding in samples.findings:
+        journal.finding(finding)
+    check_counts(samples)
+    plan_machine(choices, machine)
+    plan_score(choices, rows=len(samples), schema=schema, came_split=samples.parts is not None)
+    plan_class_weights(choices, targets=samples.targets, schema=schema)
+    if schema.source == "pictures":
+        return _gather_pictures(samples, choices, machine, journal)
+    kinds = [column.kind for column in schema.used_columns]
+    plan_table(
+        choices,
+        rows=len(samples),
+        number_features=sum(kind in ("number", "boolean", "date") for kind in kinds),
+        category_features=kinds.count("category"),
+        task=schema.task,
+        classes=len(schema.classes),
+        machine=machine,
+    )
+    return _checked(samples, None, None, (), choices.recipe, journal)
+
+
+def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journal: Journal) -> Material:
+    schema = samples.schema
+    facts = schema.picture
+    if facts is None or samples.pictures is None:
+        raise DataError("there are no pictures in this data", where=choices.recipe.source)
+    weights = find_starting_weights(choices, schema, journal)
+    plan_pictures(
+        choices,
+        rows=len(samples),
+        facts=facts,
+        task=schema.task,
+        classes=schema.classes,
+        pretrained=weights is not None,
+        hints={"source": str(choices.recipe.source), "target": schema.target},
+        machine=machine,
+    )
+    recipe = choices.recipe
+    assert recipe.image.size is not None and recipe.image.channels is not None
+    journal.stage(
+        "decode", f"decoding {len(samples):,} pictures at {recipe.image.size[0]}×{recipe.image.size[1]}"
+    )
+    cached = cached_pictures(
+        samples,
+        size=recipe.image.size,
+        channels=recipe.image.channels,
+        bits=facts.bits,
+        resize=recipe.image.resize,
+        interpolation=recipe.image.interpolation,
+        max_pixels=recipe.data.max_pixels,
+        cache_gb=recipe.data.cache_gb,
+        progress=lambda done, total: journal(
+            {"kind": "progress", "name": "decode", "done": done, "total": total}
+        ),
+        threads=machine["cores"],
+    )
+    unreadable: tuple[Finding, ...] = ()
+    if cached.problems:
+        listed = tuple(f"{name}: {reason}" for name, reason in cached.problems)
+        message = f"{len(listed):,} of {len(samples):,} pictures cannot be read and are left out"
+        unreadable = (Finding("warning", "unreadable", message, listed),)
+    readable = np.flatnonzero(cached.readable)
+    if len(readable) < len(samples):
+        samples = samples.take(readable)
+        check_counts(samples)
+    return _checked(samples, cached.pixels, weights, unreadable, recipe, journal)
+
+
+def _checked(
+    samples: Samples,
+    pixels: np.ndarray | None,
+    weights: StartingWeights | None,
+    unreadable: tuple[Finding, ...],
+    recipe: Recipe,
+    journal: Journal,
+) -> Material:
+    journal.stage("check", "looking for duplicates, leaks and other faults")
+    duplicates = find_duplicates(samples, pixels, near=recipe.split.near_duplicates)
+    findings = check_samples(samples, duplicates, None, unreadable, recipe)
+    for finding in findings:
+        journal.finding(finding)
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        raise DataError(errors[0].message, where=recipe.source, got=", ".join(errors[0].items[:5]) or None)
+    groups = merge_groups(samples.groups, _grouping(duplicates))
+    return Material(samples, pixels, groups, weights, samples.findings + tuple(findings))
+
+
+def _grouping(duplicates: Duplicates) -> np.ndarray | None:
+    return duplicates.groups if duplicates.exact_pairs or duplicates.near_pairs else None
+
+
+def target_strata(samples: Samples) -> np.ndarray:
+    """(n,) integers whose shares are kept equal in all parts."""
+    if samples.schema.task == "classification":
+        return samples.targets
+    if samples.schema.task == "multilabel":
+        return multilabel_strata(samples.targets)
+    return regression_strata(samples.targets)
+
+
+def divide(material: Material, recipe: Recipe) -> list[Split]:
+    """One split, or one a fold of the cross-validation.
+
+    Raises DataError where the samples cannot be divided so.
+    """
+    samples, options = material.samples, recipe.split
+    strata = target_strata(samples)
+    try:
+        if options.folds:
+            share = options.valid / (options.train + options.valid)
+            return fold_indices(
+                len(samples),
+                options.folds,
+                strata=strata,
+                groups=material.groups,
+                seed=recipe.seed,
+                valid_fraction=share,
+            )
+        fractions = (options.train, options.valid)
+        split = split_indices(
+            len(samples),
+            fractions=fractions,
+            strata=strata,
+            groups=material.groups,
+            parts=samples.parts,
+            seed=recipe.seed,
+        )
+    except ValueError as error:
+        raise DataError("the samples cannot be divided", where=recipe.source, got=str(error)) from error
+    if len(split.test) == 0:
+        raise DataError(
+            "no sample is left for an honest test",
+            got=f"split.train {options.train} + split.valid {options.valid}",
+            expected="shares that leave something, or a separate source as --test",
+        )
+    return [split]

@@ -1,0 +1,52 @@
+"""Losses: (outputs, targets) → a scalar that is a true mean over samples, so that accumulation does not change it.
+
+Outputs may have a dimension of ensemble members, (batch, members, outputs): the loss is then the mean over the
+members, each of which sees the target (Gorishniy et al. 2024, TabM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def members_as_rows(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """(batch, members, outputs) → (batch · members, outputs), with each target repeated for every member."""
+    if outputs.ndim != 3:
+        return outputs, targets
+    return outputs.flatten(0, 1), targets.repeat_interleave(outputs.shape[1], dim=0)
+
+
+def classification_loss(
+    outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of logits (batch, classes) against class indices (batch,) or probabilities (batch, classes).
+
+    Each sample's loss is multiplied by the weight of its class and the sum divided by the number of samples
+    (not by the sum of the weights, as torch does), which keeps the mean exact when a batch is accumulated in parts.
+    """
+    outputs, targets = members_as_rows(outputs.float(), targets)
+    if class_weights is None:
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+    losses = F.cross_entropy(outputs, targets, reduction="none", label_smoothing=label_smoothing)
+    weights = targets @ class_weights if targets.is_floating_point() else class_weights[targets]
+    return (losses * weights).mean()
+
+
+def multilabel_loss(outputs: Tensor, targets: Tensor, *, label_weights: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of logits (batch, labels) against 0 and 1 (batch, labels).
+
+    `label_weights` (labels,) multiplies the loss of the positives of each label.
+    """
+    outputs, targets = members_as_rows(outputs.float(), targets)
+    return F.binary_cross_entropy_with_logits(outputs, targets, pos_weight=label_weights)
+
+
+def regression_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of (batch, 1) against (batch,), both in scaled units."""
+    outputs, targets = members_as_rows(outputs.float(), targets)
+    return F.mse_loss(outputs.squeeze(1), targets)

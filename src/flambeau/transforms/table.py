@@ -1,0 +1,341 @@
+"""Columns of a table to the two arrays that a model takes: scaled numbers and category indices.
+
+Everything that is learned from data (fill values, scales, vocabularies) is fitted once, on training rows only, and
+kept as plain values that survive JSON unchanged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+UNKNOWN = 0
+MISSING = 1
+MOST_QUANTILES = 1000
+ROWS_PER_QUANTILE = 10
+LARGEST_NORMAL = 5.2
+LARGEST_SCALED = 1e6
+MOST_RAW_CODES = 255
+DATE_PARTS = ("days", "year", "month", "weekday", "season_sine", "season_cosine")
+SCALINGS = ("quantile", "robust", "standard")
+
+
+@dataclass(frozen=True)
+class NumberFeature:
+    """One number that the model sees, and how it is made from a column.
+
+    Args:
+        column: the column that it comes from.
+        part: "value", "missing" (1 where the column is missing), or one of `DATE_PARTS`.
+        scaling: "quantile", "robust" or "standard"; "none" for a value that is passed on as it is.
+        fill: the training median, which stands for a missing value.
+        centre, spread: what is subtracted, then divided by; a spread of 0 marks a constant.
+        quantiles: evenly spaced quantiles of the training values, for "quantile" only.
+    """
+
+    column: str
+    part: str
+    scaling: str
+    fill: float = 0.0
+    centre: float = 0.0
+    spread: float = 1.0
+    quantiles: tuple[float, ...] = ()
+
+    def scale(self, values: np.ndarray) -> np.ndarray:
+        """(rows,) raw float64 with NaN → (rows,) float64 without."""
+        filled = np.where(np.isfinite(values), values, self.fill)
+        if self.scaling == "none":
+            return filled
+        if self.spread == 0:
+            return np.zeros_like(filled)
+        if self.scaling == "quantile":
+            return to_normal_quantiles(filled, np.asarray(self.quantiles))
+        with np.errstate(over="ignore"):
+            scaled = (filled - self.centre) / self.spread
+        scaled = np.clip(scaled, -LARGEST_SCALED, LARGEST_SCALED)
+        return clip_smoothly(scaled) if self.scaling == "robust" else scaled
+
+
+@dataclass(frozen=True)
+class CategoryFeature:
+    """The vocabulary of one category column: index 0 is rare or unknown, 1 is missing, 2 and on are `values`.
+
+    Args:
+        column: the column that it comes from.
+        values: the known values, most frequent first.
+        missing: whether training rows lacked a value; if not, a missing value counts as unknown.
+    """
+
+    column: str
+    values: tuple[str, ...]
+    missing: bool
+
+    @property
+    def cardinality(self) -> int:
+        """How many indices there are, rare and missing included."""
+        return len(self.values) + 2
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """(rows,) object of str or None → (rows,) int64 indices."""
+        index: dict[str | None, int] = {value: i for i, value in enumerate(self.values, start=2)}
+        index[None] = MISSING if self.missing else UNKNOWN
+        codes = (index.get(value, UNKNOWN) for value in values.tolist())
+        return np.fromiter(codes, dtype=np.int64, count=len(values))
+
+
+@dataclass(frozen=True)
+class TablePreparation:
+    """What was learned from the training rows of a table.
+
+    Args:
+        numbers: the features of the first array, in order.
+        categories: the columns of the second array, in order.
+    """
+
+    numbers: tuple[NumberFeature, ...]
+    categories: tuple[CategoryFeature, ...]
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """The number of indices of each category column."""
+        return tuple(feature.cardinality for feature in self.categories)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """A name for each number feature, such as "age" or "sold (month)"."""
+        return tuple(f.column if f.part == "value" else f"{f.column} ({f.part})" for f in self.numbers)
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """The column of each category feature."""
+        return tuple(feature.column for feature in self.categories)
+
+    def transform(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Prepare rows, of training or not, one by one: no row depends on another.
+
+        Args:
+            columns: name → (rows,) array, as given to `fit_table`; columns that were not fitted are ignored.
+
+        Returns:
+            numbers (rows, number_features) float32, all finite; categories (rows, category_columns) int64.
+
+        Raises:
+            ValueError: a column is absent, or lengths differ.
+        """
+        rows = _count_rows(columns, [f.column for f in (*self.numbers, *self.categories)])
+        numbers = np.empty((rows, len(self.numbers)), dtype=np.float32)
+        for position, feature in enumerate(self.numbers):
+            numbers[:, position] = feature.scale(number_part(columns[feature.column], feature.part))
+        categories = np.empty((rows, len(self.categories)), dtype=np.int64)
+        for position, category in enumerate(self.categories):
+            categories[:, position] = category.encode(columns[category.column])
+        return numbers, categories
+
+    def one_hot(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
+        """One array for models that take one: the numbers, then 0/1 for each known category.
+
+        A rare or unknown value is a block of zeros.
+
+        Returns:
+            (rows, number_features + sum of (cardinality - 1)) float32.
+        """
+        blocks = [np.asarray(numbers, dtype=np.float32)]
+        for position, feature in enumerate(self.categories):
+            known = np.arange(1, feature.cardinality)
+            blocks.append((categories[:, position, None] == known).astype(np.float32))
+        return np.concatenate(blocks, axis=1)
+
+    def raw_features(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[int]]:
+        """Unscaled features for tree models: numbers with NaN, then one ordinal code a category column.
+
+        Rare and unknown categories share code 0, as do those beyond the 253 most frequent, because histogram trees
+        take at most 255 codes a column; a missing value is NaN.
+
+        Returns:
+            (rows, features) float64, and the positions of the category columns in it.
+
+        Raises:
+            ValueError: a column is absent, or lengths differ.
+        """
+        used = [feature for feature in self.numbers if feature.part != "missing"]
+        _count_rows(columns, [f.column for f in (*used, *self.categories)])
+        arrays = []
+        for feature in used:
+            values = number_part(columns[feature.column], feature.part)
+            arrays.append(np.where(np.isfinite(values), values, np.nan))
+        for category in self.categories:
+            codes = category.encode(columns[category.column]).astype(np.float64)
+            codes[codes >= MOST_RAW_CODES] = UNKNOWN
+            codes[codes == MISSING] = np.nan
+            arrays.append(codes)
+        positions = list(range(len(used), len(arrays)))
+        return np.stack(arrays, axis=1), positions
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists; floats survive `json.dumps` exactly."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TablePreparation:
+        """The inverse of `to_json`. Raises ValueError for a dictionary that is not a preparation."""
+        try:
+            numbers = tuple(
+                NumberFeature(**{**item, "quantiles": tuple(item["quantiles"])}) for item in data["numbers"]
+            )
+            categories = tuple(
+                CategoryFeature(**{**item, "values": tuple(item["values"])}) for item in data["categories"]
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is not a preparation of a table: {error!r}") from error
+        return cls(numbers, categories)
+
+
+@dataclass(frozen=True)
+class TargetScaler:
+    """Targets of a regression at mean 0 and standard deviation 1 while a model trains."""
+
+    mean: float
+    std: float
+
+    def scale(self, targets: np.ndarray) -> np.ndarray:
+        """Own units → scaled float32, same shape."""
+        return ((np.asarray(targets, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
+
+    def restore(self, outputs: np.ndarray) -> np.ndarray:
+        """Scaled → own units, float64, same shape."""
+        return np.asarray(outputs, dtype=np.float64) * self.std + self.mean
+
+
+def fit_target(targets: np.ndarray) -> TargetScaler:
+    """The scaler of these training targets, (rows,) finite numbers. Constant targets keep their unit."""
+    values = np.asarray(targets, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"targets must be finite numbers, got {values.size} values, some missing or infinite")
+    std = float(values.std())
+    return TargetScaler(float(values.mean()), std if np.isfinite(std) and std > 0 else 1.0)
+
+
+def fit_table(
+    columns: Mapping[str, np.ndarray], kinds: Mapping[str, str], *, scaling: str = "quantile", rare: int = 3
+) -> TablePreparation:
+    """Learn scales, fill values and vocabularies from training rows.
+
+    Args:
+        columns: name → (rows,): float64 with NaN (number, boolean), object of str or None (category),
+            datetime64[s] with NaT (date). Infinities count as missing.
+        kinds: name → "number", "boolean", "category" or "date", for the columns to use, in order.
+        scaling: "quantile" (to a normal distribution), "robust" (median and quartiles, then a smooth clip at 3) or
+            "standard" (mean and deviation). Booleans are always standardised.
+        rare: categories with fewer training rows than this share index 0 with unknown ones.
+
+    Raises:
+        ValueError: no rows, an absent column, an unknown kind or scaling.
+    """
+    if scaling not in SCALINGS:
+        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got '{scaling}'")
+    if _count_rows(columns, list(kinds)) == 0:
+        raise ValueError("a table's preparation needs at least one training row, got none")
+    numbers: list[NumberFeature] = []
+    categories: list[CategoryFeature] = []
+    for name, kind in kinds.items():
+        if kind == "category":
+            categories.append(_fit_category(name, columns[name], rare))
+        elif kind in ("number", "boolean", "date"):
+            numbers.extend(_fit_number_column(name, kind, columns[name], scaling))
+        else:
+            raise ValueError(f"column '{name}' has kind '{kind}', expected number, boolean, category or date")
+    return TablePreparation(tuple(numbers), tuple(categories))
+
+
+def number_part(values: np.ndarray, part: str) -> np.ndarray:
+    """One number a row: the value itself, whether it is missing, or a part of a date. (rows,) → (rows,) float64."""
+    if values.dtype.kind != "M":
+        return values.astype(np.float64) if part == "value" else (~np.isfinite(values)).astype(np.float64)
+    missing = np.isnat(values)
+    if part == "missing":
+        return missing.astype(np.float64)
+    days = values.astype("datetime64[D]")
+    years = days.astype("datetime64[Y]")
+    year_share = (days - years.astype("datetime64[D]")).astype(np.float64) / 365.25
+    parts = {
+        "days": values.astype("datetime64[s]").astype(np.int64) / 86_400,
+        "year": years.astype(np.int64) + 1970,
+        "month": (days.astype("datetime64[M]") - years.astype("datetime64[M]")).astype(np.int64) + 1,
+        "weekday": (days.astype(np.int64) + 3) % 7,
+        "season_sine": np.sin(2 * np.pi * year_share),
+        "season_cosine": np.cos(2 * np.pi * year_share),
+    }
+    return np.where(missing, np.nan, parts[part].astype(np.float64))
+
+
+def to_normal_quantiles(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Map values through their training distribution to a standard normal one, as sklearn's QuantileTransformer.
+
+    A value between two quantiles is interpolated; a value that spans several quantiles (a tie) gets the middle of
+    its span: the mean of the interpolations from below and from above. The result is within ±`LARGEST_NORMAL`.
+
+    Args:
+        values: (rows,) finite.
+        quantiles: (knots,) ascending, evenly spaced in probability from 0 to 1.
+    """
+    levels = np.linspace(0, 1, len(quantiles))
+    below = np.interp(values, quantiles, levels)
+    above = -np.interp(-values, -quantiles[::-1], -levels[::-1])
+    normal = torch.special.ndtri(torch.from_numpy((below + above) / 2)).numpy()
+    return np.clip(normal, -LARGEST_NORMAL, LARGEST_NORMAL)
+
+
+def clip_smoothly(values: np.ndarray) -> np.ndarray:
+    """x / sqrt(1 + (x / 3)²): nearly x around 0, never beyond ±3 (RealMLP, Holzmüller et al. 2024)."""
+    return values / np.hypot(1.0, values / 3.0)
+
+
+def _fit_number_column(name: str, kind: str, values: np.ndarray, scaling: str) -> list[NumberFeature]:
+    parts = DATE_PARTS if kind == "date" else ("value",)
+    method = "standard" if kind == "boolean" else scaling
+    features = [_fit_scale(name, part, method, number_part(values, part)) for part in parts]
+    if number_part(values, "missing").any():
+        features.append(NumberFeature(name, "missing", "none"))
+    return features
+
+
+def _fit_scale(name: str, part: str, scaling: str, values: np.ndarray) -> NumberFeature:
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return NumberFeature(name, part, scaling, spread=0.0)
+    low, first, median, third, high = (float(q) for q in np.quantile(known, [0, 0.25, 0.5, 0.75, 1]))
+    if low == high:
+        return NumberFeature(name, part, scaling, fill=median, centre=median, spread=0.0)
+    if scaling == "quantile":
+        knots = int(np.clip(known.size // ROWS_PER_QUANTILE, 10, MOST_QUANTILES))
+        quantiles = np.maximum.accumulate(np.quantile(known, np.linspace(0, 1, knots)))
+        return NumberFeature(name, part, scaling, fill=median, quantiles=tuple(quantiles.tolist()))
+    if scaling == "robust":
+        spread = third - first if third > first else high / 2 - low / 2
+        return NumberFeature(name, part, scaling, fill=median, centre=median, spread=spread)
+    largest = max(abs(low), abs(high))
+    shrunk = known / largest  # so that the squares of huge values do not overflow
+    centre, spread = float(shrunk.mean()) * largest, float(shrunk.std()) * largest
+    return NumberFeature(name, part, scaling, fill=median, centre=centre, spread=spread)
+
+
+def _fit_category(name: str, values: np.ndarray, rare: int) -> CategoryFeature:
+    counts = Counter(values.tolist())
+    missing = counts.pop(None, 0) > 0
+    ranked = sorted(((-count, value) for value, count in counts.items() if count >= rare))
+    return CategoryFeature(name, tuple(value for _, value in ranked), missing)
+
+
+def _count_rows(columns: Mapping[str, np.ndarray], names: list[str]) -> int:
+    absent = [name for name in dict.fromkeys(names) if name not in columns]
+    if absent:
+        raise ValueError(f"the table lacks {', '.join(absent)}; got the columns {', '.join(columns)}")
+    lengths = {name: len(columns[name]) for name in names}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns must have one length, got {lengths}")
+    return next(iter(lengths.values()), 0)

@@ -1,0 +1,191 @@
+"""What can be done beside training: look at data, resolve a recipe, and use a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flambeau.data.read import read_inputs, read_test
+from flambeau.data.samples import Samples
+from flambeau.deploy.answer import answer_samples, answer_to_json
+from flambeau.deploy.bundle import Bundle, load_bundle, weights_digest
+from flambeau.errors import DataError, RunError
+from flambeau.evaluation.metrics import main_metric
+from flambeau.evaluation.uncertainty import bootstrap_intervals
+from flambeau.pipeline import train
+from flambeau.planning.machine import describe_machine, resolve_device
+from flambeau.recipe import Choices, Recipe
+from flambeau.recipe.text import load_recipe
+from flambeau.records import RunFolder
+from flambeau.records.environment import environment
+from flambeau.schema import Finding, Schema
+from flambeau.stages.journal import Journal, Listener
+from flambeau.stages.keeping import check_same_data
+from flambeau.stages.material import gather_material, read_samples
+
+
+def _silent(record: dict[str, Any]) -> None:
+    """A listener that does not listen."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a look at the data found."""
+
+    schema: Schema
+    count: int
+    findings: tuple[Finding, ...]
+
+
+def check(source: str, recipe: Recipe, listener: Listener = _silent) -> CheckReport:
+    """Read and check data without training. Raises DataError where nothing could be trained on them."""
+    journal = Journal(listener)
+    choices = Choices(recipe)
+    choices.recipe.source = source
+    samples = read_samples(choices.recipe, journal)
+    machine = describe_machine(resolve_device(recipe.device))
+    material = gather_material(samples, choices, machine, journal)
+    return CheckReport(material.samples.schema, len(material.samples), material.findings)
+
+
+def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choices:
+    """Every choice that training would make, without training."""
+    journal = Journal(listener)
+    choices = Choices(recipe, journal.choice)
+    choices.recipe.source = source
+    samples = read_samples(choices.recipe, journal)
+    gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
+    return choices
+
+
+def predict(run: Path, paths: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
+    """Answers for pictures or rows, one dictionary each, in their order.
+
+    Yields:
+        {"input", "label" or "value", "probabilities"}; {"input", "error"} for an input that cannot be read.
+
+    Raises:
+        RunError: no finished model in that folder.
+        DataError: no such input, or columns that the model needs are missing.
+    """
+    bundle = load_bundle(run / "model")
+    recipe = load_recipe(run / "recipe.yaml")
+    inputs = read_inputs(paths, bundle.schema, recipe)
+    yield from answer_to_json(bundle, inputs, batch, max_pixels=recipe.data.max_pixels)
+
+
+def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _silent) -> dict[str, Any]:
+    """Scores with intervals: of the run's own test, or of other labelled data in `source`.
+
+    Raises RunError for a run that is not finished, DataError for data that do not fit the model.
+    """
+    scores: dict[str, Any] = run.read_json("scores.json")
+    if source is None:
+        return scores
+    bundle = load_bundle(run.model)
+    recipe = load_recipe(run.recipe)
+    journal = Journal(listener)
+    journal.stage("read", f"reading {source}")
+    samples = read_test(source, bundle.schema, recipe)
+    journal.stage("test", f"testing on {len(samples):,} samples")
+    rows, predictions = _predict_readable(bundle, samples, recipe, journal)
+    task = bundle.schema.task
+    intervals = bootstrap_intervals(
+        task, samples.targets[rows], predictions, resamples=recipe.evaluation.resamples, seed=recipe.seed
+    )
+    return {
+        "task": task,
+        "rows": {"train": 0, "valid": 0, "test": len(rows)},
+        "test": intervals,
+        "baselines": {},
+        "method": f"all of {source}",
+        "metric": main_metric(task),
+        "verdict": "",
+        "classes": list(bundle.schema.classes),
+    }
+
+
+def _predict_readable(
+    bundle: Bundle, samples: Samples, recipe: Recipe, journal: Journal
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the samples that can be read, and the predictions for them."""
+    rows: list[int] = []
+    blocks: list[np.ndarray] = []
+    for answer in answer_samples(bundle, samples, batch=256, max_pixels=recipe.data.max_pixels):
+        rows.extend(answer.rows)
+        if len(answer.rows):
+            blocks.append(answer.predictions)
+        for row, reason in answer.problems:
+            journal.finding(Finding("warning", "unreadable", f"{samples.ids[row]}: {reason}"))
+    if not blocks:
+        raise DataError("none of the samples can be read", got=f"{len(samples):,} samples")
+    return np.asarray(rows, dtype=np.int64), np.concatenate(blocks)
+
+
+def verify(
+    run: RunFolder, source: str | None = None, *, retrain: bool = False, listener: Listener = _silent
+) -> list[dict[str, Any]]:
+    """Check that a run is what it was: its files, its data, its environment and, if asked, its weights.
+
+    Returns:
+        {"what", "ok", "detail"} for each check; differences of the environment do not count as faults.
+    """
+    if not run.finished:
+        raise RunError("this run is not finished", where=run.path, command=f"flambeau resume {run.path}")
+    checks = [_verify_files(run), _verify_data(run, source, listener), _verify_environment(run)]
+    if retrain:
+        checks.append(_verify_by_training(run, source, listener))
+    return checks
+
+
+def _verify_files(run: RunFolder) -> dict[str, Any]:
+    faults = run.verify_digests()
+    detail = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "every file has its digest"
+    return {"what": "files", "ok": not faults, "detail": detail}
+
+
+def _verify_data(run: RunFolder, source: str | None, listener: Listener) -> dict[str, Any]:
+    recipe = load_recipe(run.recipe)
+    recipe.source = source or recipe.source
+    try:
+        journal = Journal(listener)
+        samples = read_samples(recipe, journal)
+        choices = Choices(recipe)
+        material = gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
+        check_same_data(run, material.samples)
+    except (DataError, RunError) as error:
+        return {
+            "what": "data",
+            "ok": False,
+            "detail": f"{error.what}: {error.got}" if error.got else error.what,
+        }
+    return {"what": "data", "ok": True, "detail": f"{len(material.samples):,} samples, all as they were"}
+
+
+def _verify_environment(run: RunFolder) -> dict[str, Any]:
+    before, now = run.read_json("environment.json"), environment()
+    ignored = ("device", "threads", "command")
+    changed = [
+        f"{k} {before.get(k)} → {v}" for k, v in now.items() if k not in ignored and before.get(k) != v
+    ]
+    return {
+        "what": "environment",
+        "ok": True,
+        "detail": "; ".join(changed) or "the same versions and machine",
+    }
+
+
+def _verify_by_training(run: RunFolder, source: str | None, listener: Listener) -> dict[str, Any]:
+    import tempfile
+
+    recipe = load_recipe(run.recipe)
+    with tempfile.TemporaryDirectory() as scratch:
+        again = train(source or str(recipe.source), recipe, out=Path(scratch) / "again", listener=listener)
+        digests = [weights_digest(load_bundle(folder.model).module) for folder in (run, again)]
+    same = digests[0] == digests[1]
+    detail = f"weights {digests[0]}" if same else f"weights {digests[0]} before, {digests[1]} now"
+    return {"what": "training again", "ok": same, "detail": detail}
