@@ -10,12 +10,11 @@ __version__ = "0.1.0"
 # Public name → the module that has it. None of them is imported before the name is used, so that
 # `import flambeau` does not wait for torch.
 _HOMES = {
-    "train": "flambeau.pipeline",
-    "resume": "flambeau.pipeline",
-    "check": "flambeau.pipeline",
-    "evaluate": "flambeau.pipeline",
-    "predict": "flambeau.pipeline",
-    "load": "flambeau.pipeline",
+    "train": "flambeau.api",
+    "resume": "flambeau.api",
+    "load": "flambeau.api",
+    "check": "flambeau.api",
+    "Run": "flambeau.api",
     "fit": "flambeau.training.fit",
     "Recipe": "flambeau.recipe",
     "load_recipe": "flambeau.recipe",

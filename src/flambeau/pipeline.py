@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +10,27 @@ import numpy as np
 import torch
 from torch import nn
 
-from flambeau.data.places import state_folder
 from flambeau.data.split import Split, fold_indices
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import RunError
-from flambeau.evaluation.uncertainty import apply_temperature, fit_temperature
+from flambeau.evaluation.calibration import apply_temperature, fit_temperature
 from flambeau.models.build import ModelSpec, ensemble_spec
 from flambeau.models.joined import Ensemble
-from flambeau.models.own import trust_file
 from flambeau.planning.machine import describe_machine, resolve_device
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
-from flambeau.stages.fitting import Parts, assemble, predict_rows, translate_training_error
+from flambeau.stages.fitting import Parts, Stage, assemble, translate_training_error
 from flambeau.stages.head import backbone_features, train_head
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.judging import Judged, join_judged, judge_baselines, make_scores
 from flambeau.stages.keeping import check_same_data, keep_plan, keep_result, splits_from_json
 from flambeau.stages.material import Material, divide, gather_material, read_samples, target_strata
+from flambeau.stages.setting import count_trainings, remember_own_model, set_up_torch, start_of
 from flambeau.stages.speed import set_length, tune_precision
 from flambeau.stages.stopping import stop_on_interrupt
+from flambeau.stages.validating import predict_rows
 from flambeau.training.session import run_session
 
 FINAL, REFIT = 10_000, 20_000
@@ -124,14 +123,16 @@ def carry_out(run: RunFolder, training: _Training, splits: list[Split]) -> RunFo
         judged.append(training.judge(fitted, split))
     assert fitted is not None
     tested = join_judged(judged)
-    scores = make_scores(material, splits, tested, recipe, journal.seconds)
     everything = np.arange(len(material.samples))
-    if len(splits) > 1 or recipe.split.refit:
-        number = FINAL if len(splits) > 1 else REFIT
+    kept_after_test = len(splits) > 1 or recipe.split.refit
+    if kept_after_test:
         temperature = fitted.temperature if len(splits) == 1 else temperature_of(material, tested)
         journal.stage("final", "training the model that is kept on all samples")
+        number = FINAL if len(splits) > 1 else REFIT
         fitted = training.fit(everything, everything[:0], number=number, stage="all samples")
         fitted.temperature = temperature
+    scores = make_scores(material, splits, tested, recipe, fitted.temperature)
+    if kept_after_test:
         scores["kept"] = "a model trained on all samples after the test"
     bundle = Bundle(
         material.samples.schema,
@@ -182,19 +183,10 @@ class _Training:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Parts:
         device = torch.device(self.recipe.device or "cpu")
-        return assemble(
-            self.material,
-            feed or make_feed(self.material, train_rows, self.recipe, device),
-            train_rows,
-            valid_rows,
-            self.recipe,
-            number=number,
-            stage=stage,
-            folder=self.folder / f"training-{number:05d}",
-            journal=self.journal,
-            should_stop=should_stop,
-            start=self.start,
-        )
+        feed = feed or make_feed(self.material, train_rows, self.recipe, device)
+        folder = self.folder / f"training-{number:05d}"
+        one = Stage(number, stage, folder, self.journal, should_stop, self.start)
+        return assemble(self.material, feed, train_rows, valid_rows, self.recipe, one)
 
     def fit(self, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, stage: str) -> _Fitted:
         """Train one model, or as many as there are bags, each with its own validation rows."""
@@ -274,40 +266,3 @@ def temperature_of(material: Material, judged: Judged) -> float:
     if material.samples.schema.task == "regression":
         return 1.0
     return fit_temperature(judged.predictions, material.samples.targets[judged.rows])
-
-
-def count_trainings(splits: list[Split], recipe: Recipe) -> int:
-    """How many models are trained: a fold's bags each, and those of the model that is kept."""
-    final = 1 if len(splits) > 1 or recipe.split.refit else 0
-    return (len(splits) + final) * (recipe.training.bags or 1)
-
-
-def remember_own_model(recipe: Recipe) -> None:
-    """A file of code that the person named is trusted, with its present content, from now on."""
-    if recipe.model.name and ":" in recipe.model.name:
-        trust_file(
-            Path(recipe.model.name.rpartition(":")[0]).resolve(), state_folder() / "trusted_models.json"
-        )
-
-
-def set_up_torch(recipe: Recipe) -> None:
-    """Threads, the route of matrix products, and determinism, as the recipe says."""
-    torch.set_num_threads(recipe.threads or 1)
-    torch.set_float32_matmul_precision(recipe.training.matmul or "highest")
-    if recipe.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-
-
-def start_of(run: Path | None) -> dict[str, torch.Tensor] | None:
-    """The weights that an earlier run ended with; None to start afresh."""
-    if run is None:
-        return None
-    from flambeau.deploy.bundle import load_bundle
-    from flambeau.records import find_run
-
-    module = load_bundle(find_run(run).model).module
-    if isinstance(module, Ensemble):
-        module = module.models[0]
-    return module.state_dict()

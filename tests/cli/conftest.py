@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import flambeau
 from flambeau.cli.main import run as run_command
 from flambeau.records import RunFolder
 from flambeau.schema import Finding, Schema
@@ -54,6 +53,12 @@ RECORDS: list[dict[str, Any]] = [
     },
     {"kind": "scores", **SCORES},
 ]  # fmt: skip
+
+MODULES = {
+    "flambeau.pipeline": ("train", "resume"),
+    "flambeau.using": ("check", "resolve", "evaluate", "predict", "verify"),
+    "flambeau.insight.report": ("write_report",),
+}
 
 
 @dataclass
@@ -103,13 +108,16 @@ class FakePipeline:
         self._asked("evaluate", run=run.path, source=source)
         return SCORES
 
-    def predict(self, run: RunFolder, paths: list[str], batch: int) -> Iterator[dict[str, Any]]:
-        self._asked("predict", run=run.path, paths=paths, batch=batch)
+    def predict(self, run: Path, paths: list[str], batch: int) -> Iterator[dict[str, Any]]:
+        self._asked("predict", run=run, paths=paths, batch=batch)
         for path in paths:
-            yield {"input": path, "label": "cat", "probabilities": {"cat": 0.875, "dog": 0.125}}
+            if path == "broken.png":
+                yield {"input": path, "error": "the file ends too early"}
+            else:
+                yield {"input": path, "label": "cat", "probabilities": {"cat": 0.875, "dog": 0.125}}
 
     def verify(
-        self, run: RunFolder, source: str | None, retrain: bool, listener: Callable[..., None]
+        self, run: RunFolder, source: str | None, *, retrain: bool, listener: Callable[..., None]
     ) -> list[dict[str, Any]]:
         self._asked("verify", run=run.path, source=source, retrain=retrain)
         return [
@@ -117,9 +125,10 @@ class FakePipeline:
             {"what": "data", "ok": source != "other", "detail": "compared by content"},
         ]
 
-    def report(self, run: RunFolder) -> Path:
-        self._asked("report", run=run.path)
-        return run.report
+    def write_report(self, folder: Path) -> Path:
+        self._asked("report", run=folder)
+        (folder / "report.html").write_text("new")
+        return folder / "report.html"
 
     def resolve(self, source: str, recipe: Any, listener: Callable[..., None]) -> Any:
         self._asked("resolve", source=source, recipe=recipe)
@@ -129,13 +138,13 @@ class FakePipeline:
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePipeline:
-    """The stand-in, in the place of flambeau.pipeline; the test runs in a folder of its own."""
+    """The stand-in, in the place of the modules that import torch; the test runs in a folder of its own."""
     fake = FakePipeline()
-    module = types.ModuleType("flambeau.pipeline")
-    for name in ("train", "resume", "check", "evaluate", "predict", "verify", "report", "resolve"):
-        setattr(module, name, getattr(fake, name))
-    monkeypatch.setitem(sys.modules, "flambeau.pipeline", module)
-    monkeypatch.setattr(flambeau, "pipeline", module, raising=False)
+    for name, functions in MODULES.items():
+        module = types.ModuleType(name)
+        for function in functions:
+            setattr(module, function, getattr(fake, function))
+        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.chdir(tmp_path)
     return fake
 

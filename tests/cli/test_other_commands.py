@@ -68,6 +68,17 @@ def test_predict_prints_lines_or_json(say: Callable[..., Any], pipeline: Any, ru
     assert pipeline.calls[-1][1] == {"run": run, "paths": ["a.png"], "batch": 2}
 
 
+def test_predict_goes_on_after_an_input_that_cannot_be_read(
+    say: Callable[..., Any], pipeline: Any, run: Path
+) -> None:
+    said = say("predict", "a.png", "broken.png", "b.png")
+    assert said.out.splitlines()[1:] == [
+        "broken.png  not readable: the file ends too early",
+        "b.png  cat  0.88",
+    ]
+    assert (said.code, said.err) == (1, "1 input of 3 could not be read\n")
+
+
 def test_predict_writes_tables(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
     said = say("predict", "a.png", "--out", "x.csv")
     assert (said.out, said.err) == ("", "1 prediction written: x.csv\n")
@@ -118,17 +129,21 @@ def test_verify_marks_each_check(say: Callable[..., Any], pipeline: Any, run: Pa
     assert pipeline.calls[-1][1] == {"run": run, "source": "other", "retrain": True}
 
 
-def test_report_tells_its_place(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
+def test_report_is_made_again_and_the_run_stays_whole(
+    say: Callable[..., Any], pipeline: Any, run: Path
+) -> None:
     assert say("report").out == "runs/digits-1/report.html\n"
+    assert (run / "report.html").read_text() == "new"
+    assert RunFolder(run).verify_digests() == {}
 
 
 def test_runs_are_listed(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
     RunFolder.create(None, "other").append({"kind": "note", "text": "began"})
     heading, *lines = say("runs").out.splitlines()
     words = {line.split()[0]: line.split()[3:] for line in lines}
-    assert heading.split() == ["run", "when", "task", "score", "95", "%", "interval", "took"]
+    assert heading.split() == ["run", "when", "score", "95", "%", "interval", "took"]
     assert words == {
-        "digits-1": ["classification", "accuracy", "0.9889", "0.9741", "to", "1.0000", "12", "s"],
+        "digits-1": ["accuracy", "0.9889", "0.9741", "to", "1.0000", "12", "s"],
         "other-1": ["unfinished"],
     }
     rows = [json.loads(line) for line in say("runs", "--json").out.splitlines()]

@@ -52,7 +52,10 @@ def test_each_column_has_the_kind_a_person_would_say(name: str) -> None:
 
 
 def test_day_above_twelve_decides_between_day_and_month() -> None:
-    for texts, expected in ((["03/04/2020", "25/04/2020"], "%d/%m/%Y"), (["03/04/2020", "04/25/2020"], "%m/%d/%Y")):
+    for texts, expected in (
+        (["03/04/2020", "25/04/2020"], "%d/%m/%Y"),
+        (["03/04/2020", "04/25/2020"], "%m/%d/%Y"),
+    ):
         columns, _ = infer_columns(table({"day": texts * 30, "n": COLUMNS["height"][0]}))
         assert columns[0].date_format == expected
         assert not np.isnat(column_values(texts, "date", columns[0].date_format)).any()
@@ -78,7 +81,7 @@ def test_given_kinds_and_dropped_columns_are_honoured() -> None:
     assert [(column.kind, column.used) for column in columns][::2] == [("category", True), ("number", True)]
     assert columns[0].values[0] in {"0", "1", "2", "3", "4"}
     assert not columns[1].used
-    with pytest.raises(DataError, match="data.drop names a column that is not in the data") as error:
+    with pytest.raises(DataError, match=r"data\.drop names a column that is not in the data") as error:
         infer_columns(table({"flag": [1, 0]}), drop=["flaq"])
     assert "did you mean 'flag'?" in str(error.value)
 

@@ -58,12 +58,16 @@ def test_names_that_lead_out_are_refused_and_nothing_is_kept(tmp_path: Path, nam
     for path in archives:
         with pytest.raises(DataError, match="leads out of its folder"):
             extract(path, cache)
-    assert [entry for entry in tmp_path.rglob("*.txt")] == []
+    assert list(tmp_path.rglob("*.txt")) == []
     assert list((cache / "archives").iterdir()) == []
 
 
 def test_links_are_left_out_and_told(tmp_path: Path) -> None:
-    members = [member("a.txt"), member("link", tarfile.SYMTYPE, link="/etc/passwd"), member("pipe", tarfile.FIFOTYPE)]
+    members = [
+        member("a.txt"),
+        member("link", tarfile.SYMTYPE, link="/etc/passwd"),
+        member("pipe", tarfile.FIFOTYPE),
+    ]
     members[2].size = 0
     for _ in range(2):
         folder, findings = extract(write_tar(tmp_path / "links.tgz", members), tmp_path / "cache")

@@ -22,6 +22,14 @@ def save(folder: Path, name: str, image: Image.Image, **options: object) -> Path
     return path
 
 
+def png(width: int, height: int, *, bits: int, colour_type: int, rows: bytes) -> bytes:
+    header = struct.pack(">2I5B", width, height, bits, colour_type, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return data
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".jpg"])
 def test_every_format_keeps_colour_and_size(tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path, f"red{suffix}", Image.new("RGB", (6, 4), RED))
@@ -35,10 +43,16 @@ def test_every_format_keeps_colour_and_size(tmp_path: Path, suffix: str) -> None
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
 def test_every_mode_of_white_is_white(tmp_path: Path, mode: str) -> None:
     suffix = ".jpg" if mode == "CMYK" else ".png"
-    path = save(tmp_path, f"white{suffix}", Image.new("RGB", (5, 5), WHITE).convert(mode))
+    path = save(tmp_path, f"white{suffix}", Image.new("L", (5, 5), 255).convert(mode))
     for channels in (1, 3):
         assert decode_picture(path, channels=channels, bits=8).min() >= 254
     assert picture_size(path)[2] == (1 if mode in ("1", "L", "LA", "P") else 3)
+
+
+def test_a_palette_of_colours_is_colour(tmp_path: Path) -> None:
+    path = save(tmp_path, "red.png", Image.new("RGB", (5, 5), RED).convert("P"))
+    assert picture_size(path)[2] == 3
+    assert decode_picture(path, channels=3, bits=8)[0, 0].tolist() == list(RED)
 
 
 def test_transparent_is_laid_on_white(tmp_path: Path) -> None:
@@ -79,11 +93,7 @@ def test_floating_point_and_integer_tiff_become_sixteen_bits(tmp_path: Path) -> 
 
 
 def test_deep_colour_is_told_as_lost(tmp_path: Path) -> None:
-    rows = b"\0" + struct.pack(">3H", 0x1234, 0, 0)
-    chunks = ((b"IHDR", struct.pack(">2I5B", 1, 1, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    data = b"\x89PNG\r\n\x1a\n"
-    for kind, body in chunks:
-        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    data = png(1, 1, bits=16, colour_type=2, rows=b"\0" + struct.pack(">3H", 0x1234, 0, 0))
     assert picture_loses_depth(io.BytesIO(data))
     assert decode_picture(io.BytesIO(data), channels=3, bits=8)[0, 0, 0] == 0x12
     assert not picture_loses_depth(save(tmp_path, "plain.png", Image.new("RGB", (1, 1))))
@@ -109,7 +119,8 @@ def test_bytes_in_memory_are_as_good_as_a_file(tmp_path: Path) -> None:
 
 
 def test_too_many_pixels_are_refused_before_unpacking(tmp_path: Path) -> None:
-    path = save(tmp_path, "huge.png", Image.new("1", (20_000, 20_000)))
+    path = tmp_path / "huge.png"
+    path.write_bytes(png(20_000, 20_000, bits=1, colour_type=0, rows=b""))
     assert picture_size(path)[:2] == (20_000, 20_000)
     with pytest.raises(ValueError, match=r"huge\.png.*400,000,000 pixels, more than the limit"):
         decode_picture(path, channels=1, bits=8)

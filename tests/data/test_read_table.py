@@ -65,7 +65,7 @@ def test_ragged_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     assert table.to_pydict() == {"a": [1, 7, 9], "b": [2, 8, 10]}
     assert notes["ragged-rows"].startswith("left out: 2 rows")
     with pytest.raises(ValueError, match="do not have 2 values"):
-        table_of(tmp_path, "a,b\n1\n2\n3\n4,5\n")
+        table_of(tmp_path, "a,b\n" + "1,2\n" * 150 + "3\n" * 400)
 
 
 def test_every_spelling_of_missing(tmp_path: Path) -> None:
@@ -95,7 +95,9 @@ def test_parquet_jsonl_json_and_excel(tmp_path: Path) -> None:
 
 
 def test_jsonl_with_mixed_types_is_read_value_by_value(tmp_path: Path) -> None:
-    table, notes = table_of(tmp_path, '{"a": 1, "b": true}\n{"a": "x", "b": false}\n{"a": [1], "c": 2}\n', "t.jsonl")
+    table, notes = table_of(
+        tmp_path, '{"a": 1, "b": true}\n{"a": "x", "b": false}\n{"a": [1], "c": 2}\n', "t.jsonl"
+    )
     assert table["a"].to_pylist() == ["1", "x", "[1]"]
     assert table["c"].to_pylist() == [None, None, 2]
     assert "json-types" in notes

@@ -53,3 +53,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         _ = flambeau.trian
+
+
+def test_every_public_name_is_there() -> None:
+    import flambeau
+
+    assert [name for name in flambeau.__all__ if not hasattr(flambeau, name)] == []

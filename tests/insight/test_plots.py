@@ -106,6 +106,14 @@ def test_scores_chart_names_every_baseline_and_value() -> None:
     assert "broken" not in svg
 
 
+def test_far_baseline_stands_at_the_edge_of_the_scores() -> None:
+    score = {"value": 0.988, "low": 0.981, "high": 0.993}
+    baselines = {"majority": {"accuracy": 0.028}, "logistic regression": {"accuracy": 0.979}}
+    figure = plot_scores("accuracy", score, baselines, "this model")
+    assert "← 2.8 %" in figure_to_svg(figure, "scores")
+    assert figure.axes[0].get_xlim()[0] > 0.9
+
+
 def test_plots_of_odd_data_are_drawn() -> None:
     same = np.full(20, 3.0)
     binary = np.array([0, 1] * 10)

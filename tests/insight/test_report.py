@@ -235,3 +235,13 @@ def test_numbers_in_words() -> None:
         "2 min 5 s",
         "1 h 12 min",
     ]
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_verdict_of_the_run_stands(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", digits_schema(("a", "b")), count=60, scored=20)
+    edit_json(folder / "scores.json", verdict="It does not beat ridge regression.", standing="worse")
+    page = report_of(folder)
+    assert "It does not beat ridge regression." in page.text
+    assert "It beats" not in page.text
+    assert ("p", {"class": "verdict worse"}) in page.tags

@@ -64,9 +64,9 @@ def test_bars_across_and_down_are_told_apart(kind: type[nn.Module]) -> None:
             pictures[position, 0, line, :] = 1.0
         else:
             pictures[position, 0, :, line] = 1.0
-    model = kind(1, 2, size=(8, 8), width=4)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for _ in range(30):
+    model = kind(1, 2, size=(8, 8), width=8)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    for _ in range(60):
         optimizer.zero_grad()
         F.cross_entropy(model(pictures), targets).backward()
         optimizer.step()

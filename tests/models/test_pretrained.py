@@ -84,7 +84,7 @@ class Bomb:
 def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
     path, witness = tmp_path / "evil.pth", tmp_path / "witness"
     path.write_bytes(pickle.dumps(Bomb(str(witness))))
-    with pytest.raises(ValueError, match="evil.pth"):
+    with pytest.raises(ValueError, match=r"evil\.pth"):
         read_state_dict(path)
     assert not witness.exists()
 
@@ -162,7 +162,7 @@ def test_weights_of_no_known_model_name_the_nearest() -> None:
     with EmptyOnMeta():
         weights = build_architecture("alexnet").state_dict()
     weights["features.3.weight"] = torch.empty(1, device="meta")
-    with pytest.raises(ValueError, match="no model of torchvision fits these weights.*nearest is alexnet"):
+    with pytest.raises(ValueError, match=r"no model of torchvision fits these weights.*nearest is alexnet"):
         find_architecture(weights)
     with pytest.raises(ValueError, match="torchvision has no model 'resnet17'; near are resnet"):
         build_architecture("resnet17")

@@ -220,7 +220,7 @@ def test_mixup_is_the_weighted_sum_with_the_partner() -> None:
     assert sorted(partner.tolist()) == list(range(64))
     shaped = weight.view(-1, 1, 1, 1)
     torch.testing.assert_close(mixed, shaped * pictures + (1 - shaped) * pictures[partner])
-    assert 0 <= weight.min() and weight.max() <= 1 and 0.3 < weight.mean() < 0.7
+    assert weight.min() >= 0 and weight.max() <= 1 and 0.3 < weight.mean() < 0.7
     with pytest.raises(ValueError, match="above 0, got 0"):
         mixup_pictures(pictures, seeded(), 0.0)
 

@@ -26,7 +26,7 @@ def command(
     """
     recipe = build_recipe(source, recipe_file, settings, flags)
     with make_show(quiet=as_json, as_json=False, all_items=True) as show:
-        from flambeau.pipeline import check  # torch takes seconds
+        from flambeau.using import check  # torch takes seconds
 
         report = check(str(recipe.source), recipe, show)
     findings = [finding.to_json() for finding in report.findings]

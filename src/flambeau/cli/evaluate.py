@@ -24,10 +24,9 @@ def command(run_and_source: tuple[str, ...], as_json: bool) -> None:
     run = find_run(words.pop(0) if named else None)
     source = words[0] if words else None
     with make_show(quiet=as_json, as_json=False) as show:
-        from flambeau.pipeline import evaluate  # torch takes seconds
+        from flambeau.using import evaluate  # torch takes seconds
 
         scores = evaluate(run, source, show)
+        show.scored(scores)
     if as_json:
         click.echo(to_json(scores))
-    elif show.scores is None:
-        show({"kind": "scores", **scores})

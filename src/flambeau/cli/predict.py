@@ -12,7 +12,7 @@ import click
 
 from flambeau.cli.options import complete_run, debug_option
 from flambeau.cli.words import counted, number
-from flambeau.errors import UsageError
+from flambeau.errors import DataError, UsageError
 from flambeau.records import atomic_file, find_run, is_run, to_json, write_text
 from flambeau.records.folder import RUNS
 
@@ -38,19 +38,26 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
             command=f"flambeau predict {run.path} YOUR_FILES",
         )
     target = _checked_target(out, words)
-    from flambeau.pipeline import predict  # torch takes seconds
+    from flambeau.using import predict  # torch takes seconds
 
-    predictions = predict(run, words, batch)
+    count = unreadable = 0
+
+    def counted_through() -> Iterator[dict[str, Any]]:
+        nonlocal count, unreadable
+        for prediction in predict(run.path, words, batch):
+            count += 1
+            unreadable += "error" in prediction
+            yield prediction
+
     if target is not None:
-        rows = [_flat(prediction) for prediction in predictions]
+        rows = [_flat(prediction) for prediction in counted_through()]
         (_write_csv if target.suffix.lower() == ".csv" else _write_parquet)(target, rows)
-        click.echo(f"{counted(len(rows), 'prediction')} written: {target}", err=True)
-    elif as_json:
-        for prediction in predictions:
-            click.echo(to_json(prediction))
+        click.echo(f"{counted(count, 'prediction')} written: {target}", err=True)
     else:
-        for line in _lines(predictions):
-            click.echo(line)
+        for prediction in counted_through():
+            click.echo(to_json(prediction) if as_json else _line(prediction))
+    if unreadable:
+        raise DataError(f"{counted(unreadable, 'input')} of {count:,} could not be read")
 
 
 def _checked_target(out: str | None, inputs: list[str]) -> Path | None:
@@ -97,16 +104,17 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row)) or ["input"]
 
 
-def _lines(predictions: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """One line for each input: its name, the answer, and how probable that is."""
-    for prediction in predictions:
-        probabilities: dict[str, float] = prediction.get("probabilities") or {}
-        if "value" in prediction:
-            answer = number(prediction["value"])
-        elif isinstance(prediction["label"], list | tuple):
-            sure = ", ".join(f"{name} {probabilities[name]:.2f}" for name in prediction["label"])
-            answer = sure or "none"
-        else:
-            label = str(prediction["label"])
-            answer = f"{label}  {probabilities[label]:.2f}" if label in probabilities else label
-        yield f"{prediction['input']}  {answer}"
+def _line(prediction: dict[str, Any]) -> str:
+    """The input's name, the answer, and how probable that is."""
+    probabilities: dict[str, float] = prediction.get("probabilities") or {}
+    if "error" in prediction:
+        answer = f"not readable: {prediction['error']}"
+    elif "value" in prediction:
+        answer = number(prediction["value"])
+    elif isinstance(prediction["label"], list | tuple):
+        sure = ", ".join(f"{name} {probabilities[name]:.2f}" for name in prediction["label"])
+        answer = sure or "none"
+    else:
+        label = str(prediction["label"])
+        answer = f"{label}  {probabilities[label]:.2f}" if label in probabilities else label
+    return f"{prediction['input']}  {answer}"

@@ -50,7 +50,7 @@ def command(
 
 def _resolved(recipe: Any) -> str:
     with make_show(quiet=False, as_json=False, to_stderr=True, choices=False) as show:
-        from flambeau.pipeline import resolve  # torch takes seconds
+        from flambeau.using import resolve  # torch takes seconds
 
         return recipe_to_yaml(resolve(recipe.source, recipe, show))
 

@@ -14,6 +14,10 @@ from flambeau.records import find_run
 def command(run_name: str | None) -> None:
     """Write report.html of RUN (without it, of the newest run) from what the run kept, and print its path."""
     run = find_run(run_name)
-    from flambeau.pipeline import report  # matplotlib and torch take seconds
+    from flambeau.insight.report import write_report  # matplotlib and scikit-learn take seconds
 
-    click.echo(str(report(run)))
+    path = write_report(run.path)
+    if run.finished:
+        plots = (f"{run.plots.name}/{plot.name}" for plot in run.plots.glob("*"))
+        run.write_digests(only=[run.report.name, *plots])
+    click.echo(str(path))

@@ -23,7 +23,7 @@ def command(as_json: bool) -> None:
     if not rows:
         click.echo(f"no runs under {RUNS}/ yet\n  next:     flambeau train YOUR_DATA")
         return
-    lines = [["run", "when", "task", "score", "", "95 % interval", "took"]]
+    lines = [["run", "when", "score", "", "95 % interval", "took"]]
     for row in rows:
         score = row.score
         interval = (
@@ -33,12 +33,11 @@ def command(as_json: bool) -> None:
             [
                 row.name,
                 row.when.strftime("%Y-%m-%d %H:%M"),
-                row.task,
                 metric_name(row.metric) if row.status == "finished" else row.status,
                 number(score.get("value")) if score else "",
                 interval,
                 duration(row.seconds) if row.seconds is not None else "",
             ]
         )
-    for line in table(lines):
+    for line in table(lines, gap="  "):
         click.echo(line)

@@ -56,6 +56,9 @@ class Show:
     def verified(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Tell the rows of `flambeau verify`."""
 
+    def scored(self, scores: Mapping[str, Any]) -> None:
+        """Tell a table of scores."""
+
     def finish(self, run: RunFolder) -> None:
         """Tell the verdict and the run's folder."""
         click.echo(self.verdict(run))
@@ -105,7 +108,7 @@ class Terminal(Show):
         if kind == "epoch":
             self._progress.epoch(record)
             return
-        if kind not in ("stage", "note", "choice", "finding", "scores"):
+        if kind not in ("stage", "note", "choice", "finding"):
             return
         self._progress.end()
         getattr(self, f"_tell_{kind}")(record)
@@ -114,7 +117,8 @@ class Terminal(Show):
         self._progress.clear()
 
     def finish(self, run: RunFolder) -> None:
-        self._progress.end()
+        if self.scores is not None:
+            self.scored(self.scores)
         rows = [["report", str(run.report)], ["predict", f"flambeau predict {run.path} YOUR_FILES"]]
         self._line()
         for line in table(rows):
@@ -153,9 +157,10 @@ class Terminal(Show):
         if len(items) > len(few):
             self._line(Text(f"      and {len(items) - len(few):,} more", style="dim"))
 
-    def _tell_scores(self, record: Mapping[str, Any]) -> None:
+    def scored(self, scores: Mapping[str, Any]) -> None:
+        self._progress.end()
         self._line()
-        rows = score_rows(record)
+        rows = score_rows(scores)
         headings = sum(1 for row in rows if not row[0])
         for position, line in enumerate(table(rows, gap="  ", headings=headings)):
             self._line(Text(f"  {line}", style="dim" if position < headings else ""))

@@ -22,9 +22,9 @@ def command(run_name: str | None, source: str | None, retrain: bool, as_json: bo
     """
     run = find_run(run_name)
     with make_show(quiet=as_json, as_json=False) as show:
-        from flambeau.pipeline import verify  # torch takes seconds
+        from flambeau.using import verify  # torch takes seconds
 
-        rows = verify(run, source, retrain, show)
+        rows = verify(run, source, retrain=retrain, listener=show)
         if not as_json:
             show.verified(rows)
     if as_json:

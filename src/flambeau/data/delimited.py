@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import csv as arrow_csv
 
-from flambeau.data.spelling import MISSING_SPELLINGS, NUMBER_PATTERN, counted
+from flambeau.data.spelling import MISSING_SPELLINGS, NUMBER_PATTERN, number_of
 
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 200
@@ -46,7 +46,7 @@ def read_delimited(
 ) -> pyarrow.Table:
     """A delimited file as an arrow table, with types as arrow infers them and missing values as nulls.
 
-    Rows with too few or too many values are left out and counted.
+    Rows with too few or too many values are left out and number_of.
 
     Raises:
         ValueError: there is no table in it; names the file.
@@ -78,7 +78,7 @@ def read_delimited(
     if skipped:
         on_note(
             "ragged-rows",
-            f"left out: {counted(len(skipped), 'row')} of {path.name} without {len(layout.names)} values, "
+            f"left out: {number_of(len(skipped), 'row')} of {path.name} without {len(layout.names)} values, "
             f"the first of them: {skipped[0][:80]!r}",
         )
     return table

@@ -14,7 +14,7 @@ import numpy as np
 from flambeau.data.archive import is_archive
 from flambeau.data.arrays import is_idx
 from flambeau.data.image import PICTURE_SUFFIXES
-from flambeau.data.spelling import counted
+from flambeau.data.spelling import number_of
 from flambeau.errors import DataError
 from flambeau.schema import Finding
 
@@ -158,14 +158,14 @@ def _left_out(files: Sequence[str], hidden: dict[str, int]) -> tuple[Finding, ..
             Finding(
                 "info",
                 "other-files",
-                f"left out: {counted(len(other), 'file')} not of a known kind ({kinds})",
+                f"left out: {number_of(len(other), 'file')} not of a known kind ({kinds})",
                 tuple(other[:_SHOWN]),
             )
         )
     with_pictures = tuple(f"{name} ({count} pictures)" for name, count in hidden.items() if count)
     if with_pictures:
         message = (
-            f"left out: {counted(len(with_pictures), 'hidden folder')} with pictures; "
+            f"left out: {number_of(len(with_pictures), 'hidden folder')} with pictures; "
             "rename a folder without its leading dot to use it"
         )
         findings.append(Finding("warning", "hidden-folders", message, with_pictures[:_SHOWN]))
@@ -204,7 +204,7 @@ def _part_folders(scan: FolderScan, part_of: dict[str, str]) -> ClassFolders | N
         return None
     findings = list(_loose_finding(tuple(loose)))
     if other:
-        message = f"left out: {counted(sum(other.values()), 'picture')} beside the folders of the parts"
+        message = f"left out: {number_of(sum(other.values()), 'picture')} beside the folders of the parts"
         findings.append(Finding("warning", "beside-parts", message, tuple(other)[:_SHOWN]))
     has_several = len(set(parts)) > 1
     classes = tuple(name.split("/")[1] for name in names)
@@ -214,7 +214,7 @@ def _part_folders(scan: FolderScan, part_of: dict[str, str]) -> ClassFolders | N
 def _loose_finding(loose: tuple[str, ...]) -> tuple[Finding, ...]:
     if not loose:
         return ()
-    message = f"left out: {counted(len(loose), 'picture')} in no class folder"
+    message = f"left out: {number_of(len(loose), 'picture')} in no class folder"
     return (Finding("warning", "pictures-without-class", message, loose[:_SHOWN]),)
 
 

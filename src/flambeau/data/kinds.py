@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.compute as pc
 
 from flambeau.data.image import PICTURE_SUFFIXES
-from flambeau.data.spelling import FALSE_WORDS, TRUE_WORDS, counted, spell_category
+from flambeau.data.spelling import FALSE_WORDS, TRUE_WORDS, number_of, spell_category
 from flambeau.data.table import column_values, parse_dates
 from flambeau.errors import DataError, did_you_mean
 from flambeau.schema import Column, Finding, Kind
@@ -78,7 +78,7 @@ def infer_columns(
     unused = tuple(f"{column.name}: {column.reason}" for column in columns if not column.used)
     if unused:
         findings.append(
-            Finding("info", "unused-columns", f"not used: {counted(len(unused), 'column')}", unused)
+            Finding("info", "unused-columns", f"not used: {number_of(len(unused), 'column')}", unused)
         )
     return tuple(columns), tuple(findings)
 
@@ -186,7 +186,7 @@ def _number_with_words(
     strange = np.isnan(numbers) & pc.is_valid(texts).to_numpy()
     words = tuple(dict.fromkeys(texts.filter(pyarrow.array(strange)).to_pylist()))[:_WORDS_SHOWN]
     message = (
-        f"'{name}' holds numbers and, in {counted(count - readable, 'row')}, words; these count as missing"
+        f"'{name}' holds numbers and, in {number_of(count - readable, 'row')}, words; these count as missing"
     )
     return column, Finding("warning", "words-in-numbers", message, words)
 

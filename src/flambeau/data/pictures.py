@@ -19,7 +19,7 @@ from flambeau.data.kinds import require_column
 from flambeau.data.rows import open_table
 from flambeau.data.samples import PictureArray, PictureFiles
 from flambeau.data.source import Notes, Source, core_errors, group_codes, quoted, target_names
-from flambeau.data.spelling import counted
+from flambeau.data.spelling import number_of
 from flambeau.data.table import column_values, read_table
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
@@ -155,16 +155,16 @@ def _join_labels(
     told = list(findings)
     absent = tuple(str(value) for value, position in zip(values, matched, strict=True) if position is None)
     if absent:
-        message = f"left out: {counted(len(absent), 'row')} naming no picture here, or several"
+        message = f"left out: {number_of(len(absent), 'row')} naming no picture here, or several"
         told.append(Finding("warning", "rows-without-picture", message, absent[:20]))
     unlabelled = sorted(set(scan.pictures) - set(pictures))
     if unlabelled:
-        message = f"left out: {counted(len(unlabelled), 'picture')} without a row in the table"
+        message = f"left out: {number_of(len(unlabelled), 'picture')} without a row in the table"
         told.append(Finding("warning", "pictures-without-row", message, tuple(unlabelled[:20])))
     others = tuple(one for one in table.column_names if one not in (column, group, *names))
     if others:
         message = (
-            f"pictures are learnt from alone; not used: {counted(len(others), 'other column')} of the table"
+            f"pictures are learnt from alone; not used: {number_of(len(others), 'other column')} of the table"
         )
         told.append(Finding("info", "columns-beside-pictures", message, others))
     kept = table.take(pyarrow.array(rows))

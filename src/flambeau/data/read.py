@@ -20,7 +20,7 @@ from flambeau.data.places import cache_folder
 from flambeau.data.rows import as_pictures, digest_rows, input_columns, open_table, require_inputs
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.source import Notes, Source, core_errors
-from flambeau.data.spelling import counted
+from flambeau.data.spelling import number_of
 from flambeau.data.table import TABLE_SUFFIXES, read_table
 from flambeau.data.target import Target, apply_target, learn_target
 from flambeau.errors import DataError, did_you_mean
@@ -196,7 +196,9 @@ def _build(opened: Source, target: Target, schema: Schema) -> Samples:
     if target.known.all():
         return samples
     unknown = tuple(opened.ids[i] for i in np.flatnonzero(~target.known)[:20])
-    message = f"left out: {counted(int((~target.known).sum()), 'sample')} without a value of '{target.name}'"
+    message = (
+        f"left out: {number_of(int((~target.known).sum()), 'sample')} without a value of '{target.name}'"
+    )
     told = (Finding("warning", "missing-targets", message, unknown),)
     return replace(samples.take(np.flatnonzero(target.known)), findings=findings + told)
 

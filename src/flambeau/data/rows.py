@@ -13,7 +13,7 @@ import pyarrow
 from flambeau.data.kinds import find_pictures, require_column
 from flambeau.data.samples import PictureFiles
 from flambeau.data.source import Notes, Source, ask_for_target, core_errors, group_codes, target_names
-from flambeau.data.spelling import counted
+from flambeau.data.spelling import number_of
 from flambeau.data.table import column_values, read_table
 from flambeau.errors import DataError, did_you_mean
 from flambeau.recipe import Recipe
@@ -62,12 +62,12 @@ def as_pictures(source: Source, columns: Sequence[Column], name: str) -> Source:
     findings = list(source.findings)
     if len(kept) < len(names):
         missing = tuple(names[i] or source.ids[i] for i in np.flatnonzero(~there)[:20])
-        message = f"left out: {counted(len(names) - len(kept), 'row')} naming pictures that are not there"
+        message = f"left out: {number_of(len(names) - len(kept), 'row')} naming pictures that are not there"
         findings.append(Finding("warning", "missing-pictures", message, missing))
     others = tuple(column.name for column in columns if column.name != name)
     if others:
         message = (
-            f"pictures are learnt from alone; not used: {counted(len(others), 'other column')} of the table"
+            f"pictures are learnt from alone; not used: {number_of(len(others), 'other column')} of the table"
         )
         findings.append(Finding("info", "columns-beside-pictures", message, others))
     chosen = tuple(names[i] for i in kept)
@@ -112,7 +112,7 @@ def require_inputs(schema: Schema, known: Sequence[str]) -> None:
     missing = [column.name for column in schema.used_columns if column.name not in known]
     if missing:
         raise DataError(
-            f"the model needs {counted(len(missing), 'more column')}: {', '.join(missing[:20])}",
+            f"the model needs {number_of(len(missing), 'more column')}: {', '.join(missing[:20])}",
             got=", ".join(known[:30]) or "no columns",
             expected=", ".join(column.name for column in schema.used_columns[:30]),
             hint=did_you_mean(missing[0], known),

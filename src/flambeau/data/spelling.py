@@ -54,10 +54,10 @@ def spell_category(text: str) -> str:
     return text.lower() if text.lower() in ("true", "false") else text
 
 
-def counted(count: int, noun: str) -> str:
+def number_of(count: int, noun: str) -> str:
     """A number with its noun.
 
-    >>> counted(1, "row"), counted(2000, "row")
+    >>> number_of(1, "row"), number_of(2000, "row")
     ('1 row', '2,000 rows')
     """
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

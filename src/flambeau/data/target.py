@@ -18,7 +18,7 @@ from flambeau.data.classes import (
     natural_key,
     split_labels,
 )
-from flambeau.data.spelling import counted
+from flambeau.data.spelling import number_of
 from flambeau.data.table import column_values
 from flambeau.errors import DataError
 from flambeau.schema import Finding, Schema, Task
@@ -156,7 +156,9 @@ def _numbers(name: str, column: Any, known: np.ndarray, reason: str) -> Target:
         )
     findings = []
     if words:
-        message = f"{counted(words, 'value')} of the target '{name}' are no numbers; their rows are left out"
+        message = (
+            f"{number_of(words, 'value')} of the target '{name}' are no numbers; their rows are left out"
+        )
         findings.append(Finding("warning", "target-words", message))
     return Target(name, "regression", (), numbers, readable, reason, tuple(findings))
 

@@ -14,7 +14,7 @@ from flambeau.data.load import fit_pixels, load_picture
 from flambeau.data.samples import PictureFiles, Samples
 from flambeau.deploy.bundle import Bundle
 from flambeau.evaluation.evaluate import predict_batches
-from flambeau.evaluation.uncertainty import apply_temperature
+from flambeau.evaluation.calibration import apply_temperature
 from flambeau.records.environment import usable_cores
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation
@@ -44,6 +44,7 @@ def answer_samples(
         for start in range(0, len(samples), batch):
             rows = list(range(start, min(start + batch, len(samples))))
             problems: list[tuple[int, str]] = []
+            inputs: tuple[torch.Tensor, ...] | None
             if isinstance(bundle.preparation, PicturePreparation):
                 blocks = list(pool.map(lambda row: _pixels(bundle, samples, row, max_pixels), rows))
                 problems = [

@@ -144,9 +144,13 @@ def _preparation_to_json(bundle: Bundle) -> dict[str, Any]:
 
 
 def _preparation_from_json(data: dict[str, Any], folder: Path) -> tuple[Preparation, TargetScaler, float]:
-    kinds = {"pictures": PicturePreparation, "table": TablePreparation}
     try:
-        inputs = kinds[data["kind"]].from_json(data["inputs"])
+        pictures = {"pictures": True, "table": False}[data["kind"]]
+        inputs: Preparation
+        if pictures:
+            inputs = PicturePreparation.from_json(data["inputs"])
+        else:
+            inputs = TablePreparation.from_json(data["inputs"])
         return inputs, TargetScaler(data["target"]["mean"], data["target"]["std"]), float(data["temperature"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError("the preparation of this bundle is damaged", where=folder, got=repr(error)) from error

@@ -24,6 +24,7 @@ from flambeau.insight.style import (
 from flambeau.insight.wording import METRIC_TITLES, UNBOUNDED_METRICS, format_metric, format_tick
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MOST_BARS = 30
@@ -99,32 +100,31 @@ def plot_curves(
 def plot_scores(
     metric: str, score: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]], name: str
 ) -> Figure:
-    """The model's score as a dot with its interval, beside the baselines as open dots, best on top."""
+    """The model's score as a dot with its interval, beside the baselines as open dots, best on top.
+
+    A baseline so far away that it would flatten the rest stands at the edge with an arrow.
+    """
     rows = [(label, values[metric]) for label, values in baselines.items() if values.get(metric) is not None]
     rows.append((name, score["value"]))
     rows.sort(key=lambda row: row[1], reverse=not higher_is_better(metric))
+    near = sorted((value for _, value in rows), reverse=higher_is_better(metric))[:2]
+    ends = [score["low"], score["high"], *near]
+    reach = max(max(ends) - min(ends), abs(score["value"]) * 1e-3, 1e-9)
+    left, right = min(ends) - 2.5 * reach, max(ends) + 2.5 * reach
     figure = new_figure(6.2, 0.8 + 0.34 * len(rows))
     axes = figure.subplots()
     better = "further right is better" if higher_is_better(metric) else "further left is better"
     style_axes(axes, f"{METRIC_TITLES.get(metric, metric)}: {better}", grid="x")
+    axes.plot(
+        [score["low"], score["high"]],
+        [rows.index((name, score["value"]))] * 2,
+        color=FLAME,
+        linewidth=5,
+        alpha=0.3,
+        solid_capstyle="round",
+    )
     for place, (label, value) in enumerate(rows):
-        ours = label == name
-        colour = FLAME if ours else MUTED
-        if ours:
-            axes.plot(
-                [score["low"], score["high"]], [place, place], color=FLAME, linewidth=5, alpha=0.3,
-                solid_capstyle="round",
-            )  # fmt: skip
-        axes.plot(
-            [value], [place], "o", color=colour, markersize=8 if ours else 6.5,
-            markerfacecolor=colour if ours else PAPER, markeredgewidth=1.6, zorder=3,
-        )  # fmt: skip
-        axes.annotate(
-            format_metric(metric, value),
-            (max(value, score["high"]) if ours else value, place),
-            xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5,
-            color=colour, fontweight="bold" if ours else "normal",
-        )  # fmt: skip
+        _score_dot(axes, place, value, (left, right), metric, score["high"] if label == name else None)
     axes.set_yticks(range(len(rows)), [plain(label, 30) for label, _ in rows])
     for (label, _), tick in zip(rows, axes.get_yticklabels(), strict=True):
         tick.set_fontweight("bold" if label == name else "normal")
@@ -136,6 +136,36 @@ def plot_scores(
         # An area or a share above 1 would be a tick that cannot be.
         axes.set_xticks([tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= 1.0001])
     return figure
+
+
+def _score_dot(
+    axes: Axes, place: int, value: float, window: tuple[float, float], metric: str, end: float | None
+) -> None:
+    """One row's dot and number; `end` is where the interval of the model itself ends, None for a baseline."""
+    ours = end is not None
+    colour = FLAME if ours else MUTED
+    shown = min(max(value, window[0]), window[1])
+    arrow = "← " if shown > value else "→ " if shown < value else ""
+    axes.plot(
+        [shown],
+        [place],
+        marker="<" if shown > value else ">" if shown < value else "o",
+        color=colour,
+        markersize=8 if ours else 6.5,
+        markerfacecolor=colour if ours else PAPER,
+        markeredgewidth=1.6,
+        zorder=3,
+    )
+    axes.annotate(
+        arrow + format_metric(metric, value),
+        (max(shown, end) if end is not None else shown, place),
+        xytext=(9, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=colour,
+        fontweight="bold" if ours else "normal",
+    )
 
 
 def plot_class_counts(names: Sequence[str], counts: Sequence[int], title: str) -> Figure:

@@ -111,8 +111,10 @@ def _score_context(facts: RunFacts) -> dict[str, Any]:
         return context
     metric = headline_metric(facts.scores)
     standing, verdict = compare_with_baseline(facts.scores)
-    context["standing"] = standing
-    context["verdict"] = facts.scores.get("verdict") or verdict
+    stored = facts.scores.get("verdict")
+    # The run's own verdict compares row by row, which scores.json alone cannot: it stands, and so does its colour.
+    context["standing"] = facts.scores.get("standing", "none") if stored else standing
+    context["verdict"] = stored or verdict
     context["interval"] = format_interval(metric, facts.scores["test"][metric])
     context["score_rows"] = score_rows(facts.scores)
     context["temperature"] = (facts.scores.get("calibration") or {}).get("temperature")

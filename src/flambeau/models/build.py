@@ -71,13 +71,13 @@ def _mlp(arguments: dict[str, Any]) -> nn.Module:
 def _backbone(arguments: dict[str, Any]) -> nn.Module:
     from flambeau.models.pretrained import pretrained_backbone
 
-    return pretrained_backbone(**arguments)[0]
+    return pretrained_backbone(**arguments)
 
 
 def _timm(arguments: dict[str, Any]) -> nn.Module:
     from flambeau.models.pretrained_timm import timm_backbone
 
-    return timm_backbone(**arguments)[0]
+    return timm_backbone(**arguments)
 
 
 def _own(arguments: dict[str, Any]) -> nn.Module:

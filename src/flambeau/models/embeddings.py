@@ -9,18 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+NARROWEST_BIN = 1e-6
+MOST_BIN_ROWS = 200_000
+
 
 class PiecewiseLinearEmbedding(nn.Module):
     """Each number becomes a vector by a learned, continuous, piecewise-linear function.
 
-    Feature x with bin edges b_0 < … < b_T is encoded as (Gorishniy et al. 2022, "On Embeddings for Numerical
-    Features in Tabular Deep Learning", eq. 1)
+    Feature x with bin edges b_0 < … < b_T is encoded bin by bin (Gorishniy et al. 2022, "On Embeddings for Numerical
+    Features in Tabular Deep Learning", eq. 1) as
 
-        e_t = (x - b_{t-1}) / (b_t - b_{t-1}), not below 0 for t > 1 and not above 1 for t < T,
+        e_t = min(1, max(0, (x - b_{t-1}) / (b_t - b_{t-1}))),   t = 1 … T
 
-    so values beyond the outer edges go on linearly. The vector is  v x + W e  with its own v and W for every feature,
-    W starting at 0 (the variant of Gorishniy et al. 2024, "TabM", section A): the network starts linear in x and
-    bends only where that helps. Bins of no width, which pad features with few distinct values, encode as 0.
+    and the vector is  v x + c + W e,  with its own v, c and W for every feature. W starts at 0, so the network starts
+    linear in x and bends only where that helps (as in Gorishniy et al. 2024, "TabM"). The paper lets the outer bins
+    go on beyond 1 and below 0; here only v x goes on, because a narrow outer bin would make a far value enormous.
+    Bins of no width, which pad features with few distinct values, encode as 0.
 
     Args:
         features: how many numbers.
@@ -40,29 +44,25 @@ class PiecewiseLinearEmbedding(nn.Module):
         self.bends = nn.Parameter(torch.zeros(features, bins, width))
 
     def set_edges(self, edges: Tensor) -> None:
-        """Take bin edges (features, bins + 1), ascending along the second dimension; they become state."""
+        """Take bin edges (features, bins + 1), ascending along the second dimension; they become state.
+
+        Raises:
+            ValueError: another shape.
+        """
         if edges.shape != self.edges.shape:
-            raise ValueError(f"edges must have shape {tuple(self.edges.shape)}, got {tuple(edges.shape)}")
+            raise ValueError(f"bin edges must be {tuple(self.edges.shape)}, got {tuple(edges.shape)}")
         self.edges.copy_(edges)
 
     def encode(self, numbers: Tensor) -> Tensor:
         """The encoding e: (batch, features) → (batch, features, bins)."""
-        low, high = self.edges[:, :-1], self.edges[:, 1:]
-        gap = high - low
-        shares = (numbers.unsqueeze(-1) - low) / torch.where(gap > 0, gap, torch.ones_like(gap))
-        first, last = self._outer_bins()
-        shares = torch.where(first, shares, shares.clamp(min=0))
-        shares = torch.where(last, shares, shares.clamp(max=1))
-        return torch.where(gap > 0, shares, torch.zeros_like(shares))
-
-    def _outer_bins(self) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(self.edges.shape[1] - 1, device=self.edges.device)
-        used = (self.edges[:, 1:] > self.edges[:, :-1]).sum(dim=1, keepdim=True)
-        return positions == 0, positions >= used - 1
+        low, gap = self.edges[:, :-1], self.edges.diff(dim=1)
+        wide = gap > NARROWEST_BIN
+        slope = torch.where(wide, 1 / torch.where(wide, gap, 1.0), 0.0)
+        return ((numbers.unsqueeze(-1) - low) * slope).clamp(0, 1)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        encoded = self.encode(numbers.float())
-        bent = torch.bmm(encoded.transpose(0, 1), self.bends).transpose(0, 1)
+        encoded = self.encode(numbers).transpose(0, 1)  # (features, batch, bins)
+        bent = torch.bmm(encoded, self.bends).transpose(0, 1)
         return torch.addcmul(self.bias, numbers.unsqueeze(-1), self.linear) + bent
 
 
@@ -107,20 +107,85 @@ class CategoryEmbedding(nn.Module):
         return torch.cat(blocks, dim=1)
 
 
-def quantile_bins(numbers: np.ndarray, bins: int) -> np.ndarray:
-    """Bin edges at the quantiles of training values.
+class TableFeatures(nn.Module):
+    """Numbers and categories of a row as one vector.
 
     Args:
-        numbers: (rows, features) finite.
-        bins: bins a feature; features with fewer distinct quantiles repeat their last edge.
+        number_features: how many numbers; 0 for none.
+        cardinalities: indices of each category column; empty for none.
+        bins: bins of the piecewise-linear embedding of a number; 0 passes the numbers on as they are.
+        embedding_width: length of the vector of one number, where bins is not 0.
+
+    Shapes: numbers (batch, number_features), categories (batch, columns) int64 → (batch, width).
+    """
+
+    def __init__(
+        self, number_features: int, cardinalities: Sequence[int], *, bins: int = 0, embedding_width: int = 8
+    ) -> None:
+        super().__init__()
+        self.numbers: PiecewiseLinearEmbedding | None = None
+        if bins and number_features:
+            self.numbers = PiecewiseLinearEmbedding(number_features, bins, embedding_width)
+        self.categories = CategoryEmbedding(cardinalities)
+        number_width = embedding_width if self.numbers is not None else 1
+        self.widths = (number_width,) * number_features + self.categories.widths
+        self.width = sum(self.widths)
+
+    def set_edges(self, edges: Tensor) -> None:
+        """Take bin edges (number_features, bins + 1), as from `quantile_bins`; without bins there is nothing to take.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if self.numbers is not None:
+            self.numbers.set_edges(edges)
+
+    def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
+        embedded = numbers if self.numbers is None else self.numbers(numbers).flatten(1)
+        return torch.cat([embedded, self.categories(categories)], dim=1)
+
+
+def quantile_bins(numbers: np.ndarray, bins: int) -> np.ndarray:
+    """Bin edges with about equally many training values in each bin, and an edge on every frequent value.
+
+    Plain quantiles waste their edges where most rows share one value (a sum that is mostly 0): the rest of the
+    column would fall into two or three bins. So a value that fills a bin of its own gets one edge, and the other
+    edges go to the rest of the rows.
+
+    Args:
+        numbers: (rows, features) finite. Of more than `MOST_BIN_ROWS` rows, evenly spaced ones are used.
+        bins: bins a feature; features with fewer distinct values repeat their last edge.
 
     Returns:
         (features, bins + 1) float32, ascending along the second dimension.
+
+    Raises:
+        ValueError: no rows.
     """
-    levels = np.linspace(0, 1, bins + 1)
+    if len(numbers) == 0:
+        raise ValueError("bins need at least one row, got none")
+    sample = numbers[:: math.ceil(len(numbers) / MOST_BIN_ROWS)]
     edges = np.empty((numbers.shape[1], bins + 1), dtype=np.float32)
     for feature in range(numbers.shape[1]):
-        distinct = np.unique(np.quantile(numbers[:, feature], levels).astype(np.float32))
-        edges[feature, : len(distinct)] = distinct
-        edges[feature, len(distinct) :] = distinct[-1]
+        values, counts = np.unique(sample[:, feature].astype(np.float32), return_counts=True)
+        chosen = values[_choose_edges(counts, bins + 1)]
+        edges[feature, : len(chosen)] = chosen
+        edges[feature, len(chosen) :] = chosen[-1]
     return edges
+
+
+def _choose_edges(counts: np.ndarray, room: int) -> np.ndarray:
+    """Positions of at most `room` values, given how often each occurs in ascending order of the values."""
+    if len(counts) <= room:
+        return np.arange(len(counts))
+    chosen = np.zeros(len(counts), dtype=bool)
+    chosen[[0, -1]] = True
+    while (left := room - int(chosen.sum())) > 0:
+        mass = np.where(chosen, 0, counts)
+        frequent = np.flatnonzero(mass * left > mass.sum())
+        if len(frequent) == 0:
+            shares = np.cumsum(mass) / mass.sum()
+            chosen[np.searchsorted(shares, (np.arange(left) + 0.5) / left)] = True
+            break
+        chosen[frequent[np.argsort(-mass[frequent], kind="stable")[:left]]] = True
+    return np.flatnonzero(chosen)

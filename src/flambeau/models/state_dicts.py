@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ WRAPPERS = (
 
 # What DataParallel, DistributedDataParallel and torch.compile put before every key.
 PREFIXES = ("module.", "_orig_mod.", "model.")
+
+# What torch's restricted unpickler raises for bytes that are not a checkpoint, depending on where they stray.
+DAMAGED_FILE = (OSError, EOFError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
 
 PICKLED_MODEL_HELP = """\
 convert it once, where the class that wrote it can be imported and you trust the file:
@@ -79,13 +83,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(f"{path} is not a complete safetensors file: {error}") from error
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of the pickle protocol of a stranger's file; the refusal below says more.
+            warnings.simplefilter("ignore", UserWarning)
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         advice = PICKLED_MODEL_HELP.format(name=path.name, stem=path.stem)
         raise ValueError(
             f"{path} holds Python objects beside tensors and is refused: it could run code; {advice}"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGED_FILE as error:
         raise ValueError(
             f"{path} cannot be read as weights; expected .safetensors, or .pth or .pt saved by torch.save "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no further word'})"

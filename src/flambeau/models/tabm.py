@@ -1,4 +1,4 @@
-"""Draft."""
+"""TabM: many small networks for tables in one, sharing almost all of their weights."""
 
 from __future__ import annotations
 
@@ -7,52 +7,88 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from flambeau.models.embeddings import CategoryEmbedding, PiecewiseLinearEmbedding
+from flambeau.models.embeddings import TableFeatures
 
 
 class TabM(nn.Module):
-    def __init__(self, number_features, cardinalities, outputs, *, members=32, width=256, depth=2, dropout=0.0, bins=32, embedding_width=16, full=False, one_hot_limit=64):
-        super().__init__()
-        self.numbers = PiecewiseLinearEmbedding(number_features, bins, embedding_width) if bins and number_features else None
-        self.categories = CategoryEmbedding(cardinalities, one_hot_limit)
-        flat = number_features * (embedding_width if self.numbers is not None else 1)
-        inputs = flat + self.categories.width
-        if self.numbers is not None:
-            num = torch.randn(members, number_features).repeat_interleave(embedding_width, 1)
-        else:
-            num = torch.randint(0, 2, (members, number_features)).float()*2-1
-        blocks=[num]
-        for w, c in zip(self.categories.widths, cardinalities):
-            r = torch.randn(members,1) if self.numbers is not None else (torch.randint(0,2,(members,1)).float()*2-1)
-            blocks.append(r.expand(members, w))
-        self.scales = nn.Parameter(torch.cat(blocks,1))
-        sizes=[inputs]+[width]*depth
-        self.layers = nn.ModuleList(nn.Linear(a,b) for a,b in zip(sizes, sizes[1:]))
-        self.full=full
-        if full:
-            self.r = nn.ParameterList([nn.Parameter(torch.ones(members,a)) for a in sizes[1:-1]])
-            self.s = nn.ParameterList([nn.Parameter(torch.ones(members,b)) for b in sizes[1:]])
-            self.b = nn.ParameterList([nn.Parameter(l.bias.detach().expand(members,-1).clone()) for l in self.layers])
-            for l in self.layers: l.bias=None
-        self.dropout=dropout
-        bound = 1/math.sqrt(width)
-        self.head = nn.Parameter(torch.empty(members, width, outputs).uniform_(-bound,bound))
-        self.head_bias = nn.Parameter(torch.empty(members, outputs).uniform_(-bound,bound))
+    """An ensemble of multilayer perceptrons that share their layers (TabM-mini, Gorishniy et al. 2024, "TabM:
+    Advancing Tabular Deep Learning with Parameter-Efficient Ensembling").
 
-    def forward(self, numbers, categories):
-        x = self.numbers(numbers).flatten(1) if self.numbers is not None else numbers
-        x = torch.cat([x, self.categories(categories)],1)
-        dt = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else x.dtype
-        x = x.to(dt).unsqueeze(1)*self.scales.to(dt)
-        for i,l in enumerate(self.layers):
-            if self.full:
-                if i: x = x*self.r[i-1].to(dt)
-                x = l(x)
-                x = torch.addcmul(self.b[i].to(dt), x, self.s[i].to(dt))
-            else:
-                x = l(x)
-            x = torch.relu(x)
-            if self.dropout: x = nn.functional.dropout(x, self.dropout, self.training)
-        # (batch, members, width) -> (batch, members, outputs)
-        return (torch.bmm(x.transpose(0,1), self.head).transpose(0,1)+self.head_bias).float()
+    Member k sees the feature vector x through its own scale r_k and speaks through its own head:
+
+        h_k = MLP(r_k ⊙ x),   y_k = V_k h_k + b_k,   k = 1 … members,
+
+    with one MLP (Linear → ReLU → dropout, `depth` times) for all. r_k is drawn once a feature, not once a unit of its
+    embedding, so that members differ in how they weigh features. Each member is trained on every sample with its own
+    loss; the prediction is the mean of the members' predictions, not of their losses' inputs.
+
+    Args:
+        number_features: numbers a row; 0 for none.
+        cardinalities: indices of each category column; empty for none.
+        outputs: classes, labels, or 1 for a regression.
+        members: networks in the ensemble.
+        width: units of each hidden layer.
+        depth: hidden layers, at least 1.
+        dropout: share of units dropped in training.
+        bins: bins of the piecewise-linear embedding of a number; 0 for none.
+        embedding_width: length of the vector of one number, where bins is not 0.
+
+    Shapes: numbers (batch, number_features), categories (batch, columns) int64 → (batch, members, outputs).
+
+    Raises:
+        ValueError: depth or members below 1.
+    """
+
+    def __init__(
+        self,
+        number_features: int,
+        cardinalities: Sequence[int],
+        outputs: int,
+        *,
+        members: int = 16,
+        width: int = 128,
+        depth: int = 2,
+        dropout: float = 0.0,
+        bins: int = 0,
+        embedding_width: int = 8,
+    ) -> None:
+        super().__init__()
+        if depth < 1 or members < 1:
+            raise ValueError(f"depth and members must be at least 1, got depth {depth} and members {members}")
+        self.features = TableFeatures(
+            number_features, cardinalities, bins=bins, embedding_width=embedding_width
+        )
+        self.scales = nn.Parameter(_draw_scales(members, self.features.widths, signs_only=bins == 0))
+        self.first = nn.Linear(self.features.width, width)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.dropout = dropout
+        bound = 1 / math.sqrt(width)
+        self.heads = nn.Parameter(torch.empty(members, width, outputs).uniform_(-bound, bound))
+        self.head_biases = nn.Parameter(torch.empty(members, outputs).uniform_(-bound, bound))
+
+    def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
+        features = self.features(numbers, categories)  # (batch, features)
+        units = self._activate(self._apply_first(features))  # (batch, members, width)
+        for layer in self.hidden:
+            units = self._activate(layer(units))
+        outputs = torch.bmm(units.transpose(0, 1), self.heads).transpose(0, 1)
+        return outputs + self.head_biases
+
+    def _apply_first(self, features: Tensor) -> Tensor:
+        # W (r ⊙ x) = (W ⊙ r) x: scaling the weights spares a copy of the features for every member.
+        weights = self.scales.unsqueeze(1) * self.first.weight  # (members, width, features)
+        units = functional.linear(features, weights.flatten(0, 1))
+        return units.unflatten(1, weights.shape[:2]) + self.first.bias
+
+    def _activate(self, units: Tensor) -> Tensor:
+        return functional.dropout(torch.relu(units), self.dropout, self.training)
+
+
+def _draw_scales(members: int, widths: Sequence[int], *, signs_only: bool) -> Tensor:
+    """(members, sum of widths): one random number for each member and feature, repeated over the feature's units."""
+    drawn = torch.randn(members, len(widths))
+    if signs_only:
+        drawn = torch.where(drawn < 0, -1.0, 1.0)
+    return drawn.repeat_interleave(torch.tensor(widths, dtype=torch.int64), dim=1)

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flambeau.data.batches import Batches, mix_seed, ordered_batches
+from flambeau.data.batches import Batches, mix_seed
 from flambeau.deploy.bundle import Preparation
 from flambeau.errors import ModelError, RunError
-from flambeau.evaluation.evaluate import predict_batches
-from flambeau.evaluation.metrics import higher_is_better, score_predictions
-from flambeau.evaluation.uncertainty import apply_temperature, fit_temperature
+from flambeau.evaluation.metrics import higher_is_better
 from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
 from flambeau.models.state_dicts import load_partly
 from flambeau.planning.common import class_counts
@@ -26,6 +24,7 @@ from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
 from flambeau.stages.starting_weights import StartingWeights
+from flambeau.stages.validating import predict_rows, validation_of
 from flambeau.training.fit import SCHEDULES
 from flambeau.training.loop import Technique
 from flambeau.training.losses import Loss, classification_loss, multilabel_loss, regression_loss
@@ -36,9 +35,6 @@ from flambeau.training.state import Validation
 from flambeau.transforms.table import TablePreparation
 
 INIT_STREAM = 4
-EVALUATION_BATCH = 512
-MOST_CALIBRATED = 2_000_000
-_LEAST_PROBABILITY = 1e-7
 
 
 @dataclass
@@ -83,7 +79,9 @@ def make_model(
     (batch, members, outputs), or that fails on these inputs.
     """
     torch.manual_seed(seed)
-    model = build_model(spec) if weights is None else weights.build(spec)
+    model = build_model(spec)
+    if weights is not None:
+        weights.fill(model)
     model.eval()
     trial = tuple(part[:2].cpu() for part in inputs)
     shapes = ", ".join(str(tuple(part.shape)) for part in trial)
@@ -162,43 +160,25 @@ def make_technique(recipe: Recipe, device: torch.device) -> Technique:
     )
 
 
-def predict_rows(
-    module: nn.Module, feed: Feed, rows: np.ndarray, task: str, *, flip: bool = False
-) -> np.ndarray:
-    """Predictions for these rows, in the units of the task."""
-    batches = ordered_batches(feed.gather, torch.from_numpy(rows), EVALUATION_BATCH)
-    return predict_batches(
-        module, batches, task, target_mean=feed.scaler.mean, target_std=feed.scaler.std, flip_average=flip
-    )
+@dataclass(frozen=True)
+class Stage:
+    """One training among those of a run.
 
-
-def validation_of(task: str, metric: str, targets: np.ndarray, predictions: np.ndarray) -> Validation:
-    """The mean loss of predictions, and the score that chooses the best epoch.
-
-    Probabilities are calibrated first (Guo et al. 2017), as the kept model's will be: label smoothing and mixup make
-    the raw log loss of better epochs look worse.
+    Args:
+        number: tells the trainings of a run apart, and seeds their first weights and batches.
+        name: for people, such as "fold 2 of 5"; empty where there is only one training.
+        folder: of its checkpoints.
+        journal: receives its records.
+        should_stop: asked after each step.
+        start: weights of an earlier run, of which those that fit by name and shape are taken.
     """
-    if task != "regression" and predictions.size <= MOST_CALIBRATED:
-        temperature = fit_temperature(predictions, targets)
-        predictions = apply_temperature(predictions, temperature, multilabel=task == "multilabel")
-    if task == "classification":
-        likelihood = predictions[np.arange(len(targets)), targets]
-        loss = float(-np.log(np.maximum(likelihood, _LEAST_PROBABILITY)).mean())
-    elif task == "multilabel":
-        likelihood = np.where(targets > 0.5, predictions, 1 - predictions)
-        loss = float(-np.log(np.maximum(likelihood, _LEAST_PROBABILITY)).mean())
-    else:
-        loss = float(np.square(targets - predictions).mean())
-    quick: dict[str, Callable[[], float]] = {
-        "log_loss": lambda: loss,
-        "accuracy": lambda: float((predictions.argmax(axis=1) == targets).mean()),
-        "rmse": lambda: loss**0.5,
-    }
-    if metric in quick and not (metric == "accuracy" and task == "multilabel"):
-        return Validation(loss=loss, score=quick[metric]())
-    scores = score_predictions(task, targets, predictions)
-    worst = 0.0 if higher_is_better(metric) else float("inf")
-    return Validation(loss=loss, score=scores.get(metric, worst))
+
+    number: int
+    name: str
+    folder: Path
+    journal: Journal
+    should_stop: Callable[[], bool] = lambda: False
+    start: dict[str, Tensor] | None = None
 
 
 def assemble(
@@ -207,53 +187,25 @@ def assemble(
     train_rows: np.ndarray,
     valid_rows: np.ndarray,
     recipe: Recipe,
-    *,
-    number: int,
-    stage: str,
-    folder: Path,
-    journal: Journal,
-    should_stop: Callable[[], bool],
-    start: dict[str, Tensor] | None = None,
+    stage: Stage,
 ) -> Parts:
-    """Everything for one training.
-
-    `number` tells trainings of a run apart and seeds their first weights; `start` are the weights of an earlier
-    run, of which those that fit by name and shape are taken.
-    """
+    """Everything for one training: model, batches, optimizer, loss, technique and session."""
     device = torch.device(recipe.device or "cpu")
-    schema = material.samples.schema
     spec = choose_spec(material, feed.preparation, recipe)
-    seed = mix_seed(recipe.seed, INIT_STREAM, number)
+    seed = mix_seed(recipe.seed, INIT_STREAM, stage.number)
     first = feed.gather(torch.from_numpy(train_rows[:2]))
-    model = make_model(spec, material.weights, seed, first, schema.outputs).to(device)
+    model = make_model(spec, material.weights, seed, first, material.samples.schema.outputs).to(device)
     fit_bins(model, feed, train_rows)
-    if start is not None:
-        load_partly(model, start)
+    if stage.start is not None:
+        load_partly(model, stage.start)
     lay_out(model, recipe.training.memory_format or "contiguous")
     body = material.weights.body_names(model) if material.weights is not None else []
-    metric = recipe.evaluation.metric or "log_loss"
-
-    def validate(module: nn.Module) -> Validation:
-        predictions = predict_rows(module, feed, valid_rows, schema.task)
-        return validation_of(schema.task, metric, material.samples.targets[valid_rows], predictions)
-
-    session = Session(
-        folder=folder,
-        validate=validate if len(valid_rows) else None,
-        metric=metric,
-        higher_is_better=higher_is_better(metric),
-        patience=(recipe.training.patience or 0) if len(valid_rows) else 0,
-        checkpoint_seconds=recipe.training.checkpoint_seconds,
-        stage=stage,
-        listen=journal,
-        should_stop=should_stop,
-    )
     batches = Batches(
         gather=feed.train_gather,
         targets=feed.targets,
         rows=torch.from_numpy(train_rows),
         batch_size=recipe.training.batch_size or 64,
-        seed=mix_seed(recipe.seed, number),
+        seed=mix_seed(recipe.seed, stage.number),
         change=feed.change,
     )
     return Parts(
@@ -263,9 +215,34 @@ def assemble(
         make_optimizer(model, recipe, body, device),
         make_loss(recipe, material, train_rows, device),
         make_technique(recipe, device),
-        session,
+        make_session(material, feed, valid_rows, recipe, stage),
         feed,
         valid_rows,
+    )
+
+
+def make_session(
+    material: Material, feed: Feed, valid_rows: np.ndarray, recipe: Recipe, stage: Stage
+) -> Session:
+    """How the training is watched over; without validation rows the last epoch is kept."""
+    task = material.samples.schema.task
+    metric = recipe.evaluation.metric or "log_loss"
+
+    def validate(module: nn.Module) -> Validation:
+        predictions = predict_rows(module, feed, valid_rows, task)
+        return validation_of(task, metric, material.samples.targets[valid_rows], predictions)
+
+    judged = len(valid_rows) > 0
+    return Session(
+        folder=stage.folder,
+        validate=validate if judged else None,
+        metric=metric,
+        higher_is_better=higher_is_better(metric),
+        patience=(recipe.training.patience or 0) if judged else 0,
+        checkpoint_seconds=recipe.training.checkpoint_seconds,
+        stage=stage.name,
+        listen=stage.journal,
+        should_stop=stage.should_stop,
     )
 
 

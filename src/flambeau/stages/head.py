@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from flambeau.data.batches import Batches, gather_tensors, ordered_batches
 from flambeau.models.backbone import find_head, remove_head
 from flambeau.recipe import Recipe
-from flambeau.stages.fitting import EVALUATION_BATCH, Parts, make_optimizer
+from flambeau.stages.fitting import Parts, make_optimizer
+from flambeau.stages.validating import EVALUATION_BATCH
 from flambeau.training.session import run_session
 from flambeau.training.state import Validation
 

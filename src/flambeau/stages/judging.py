@@ -98,9 +98,9 @@ def small_pixels(pixels: np.ndarray) -> np.ndarray:
 
 
 def make_scores(
-    material: Material, splits: list[Split], judged: Judged, recipe: Recipe, seconds: float
+    material: Material, splits: list[Split], judged: Judged, recipe: Recipe, temperature: float
 ) -> dict[str, Any]:
-    """The content of scores.json."""
+    """The content of scores.json, but for the seconds, which are not over yet."""
     samples = material.samples
     task = samples.schema.task
     targets = samples.targets[judged.rows]
@@ -110,6 +110,7 @@ def make_scores(
     )
     baselines = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
     folds = len(splits)
+    sentence, standing = compare_with_baselines(task, targets, judged, recipe)
     return {
         "task": task,
         "rows": {
@@ -117,30 +118,36 @@ def make_scores(
             "valid": 0 if folds > 1 else len(splits[0].valid),
             "test": len(judged.rows),
         },
-        "seconds": round(seconds, 2),
+        "seconds": 0.0,
         "test": intervals,
         "baselines": baselines,
         "method": f"{folds}-fold cross-validation" if folds > 1 else "test part",
         "metric": main_metric(task),
-        "verdict": verdict(task, targets, judged, recipe),
+        "verdict": sentence,
+        "standing": standing,
+        "calibration": None if task == "regression" else {"temperature": temperature},
         "classes": list(samples.schema.classes),
     }
 
 
-def verdict(task: str, targets: np.ndarray, judged: Judged, recipe: Recipe) -> str:
-    """One honest sentence: whether the model beats the best baseline, and whether that is more than luck."""
+def compare_with_baselines(
+    task: str, targets: np.ndarray, judged: Judged, recipe: Recipe
+) -> tuple[str, str | None]:
+    """One honest sentence: whether the model beats the best baseline, and whether that is more than luck.
+
+    Returns:
+        The sentence, and "better", "unclear" or "worse"; None where there is nothing to compare with.
+    """
     metric = main_metric(task)
     sign = 1 if higher_is_better(metric) else -1
     own = score_predictions(task, targets, judged.predictions)
     others = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
     others = {name: scores for name, scores in others.items() if metric in scores}
     words = metric.replace("_", " ")
-    if metric not in own or not others:
-        return (
-            f"{words} {own[metric]:.4g} on the test part."
-            if metric in own
-            else "The test part defines no score."
-        )
+    if metric not in own:
+        return "These samples define no score.", None
+    if not others:
+        return f"{words} {own[metric]:.4g}; no baseline was fitted.", None
     best = max(others, key=lambda name: sign * others[name][metric])
     gap = paired_difference(
         task,
@@ -153,12 +160,13 @@ def verdict(task: str, targets: np.ndarray, judged: Judged, recipe: Recipe) -> s
     comparison = f"{words} {own[metric]:.4g} against {others[best][metric]:.4g} of the best baseline ({best})"
     low, high = sorted((sign * gap["low"], sign * gap["high"]))
     if low > 0:
-        return f"The model beats every baseline: {comparison}."
+        return f"The model beats every baseline: {comparison}.", "better"
     if high < 0:
-        return f"The model is WORSE than a baseline: {comparison}. Use that, or look for more data."
+        return f"The model is worse than a baseline: {comparison}. Use that, or look for more data.", "worse"
     if sign * gap["value"] > 0:
-        return f"The model is ahead of every baseline, but by no more than luck could explain: {comparison}."
-    return f"The model does not beat its baselines: {comparison}."
+        lead = "The model is ahead of every baseline, but by no more than luck could explain"
+        return f"{lead}: {comparison}.", "unclear"
+    return f"The model does not beat its baselines: {comparison}.", "unclear"
 
 
 def worst_mistakes(material: Material, judged: Judged) -> list[dict[str, Any]]:
@@ -184,6 +192,8 @@ def _mistake(material: Material, row: int, prediction: Any, error: float) -> dic
     schema = samples.schema
     target = samples.targets[row]
     confidence: float | None = None
+    shown_target: str | float
+    shown: str | float
     if schema.task == "classification":
         shown_target, shown = schema.classes[int(target)], schema.classes[int(np.argmax(prediction))]
         confidence, error = float(np.max(prediction)), 1 - error

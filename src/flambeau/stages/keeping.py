@@ -13,6 +13,7 @@ from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle, save_bundle
 from flambeau.errors import RunError
 from flambeau.insight.report import write_report
+from flambeau.planning.common import class_counts
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records import RunFolder
@@ -36,11 +37,15 @@ def fingerprint(samples: Samples) -> str:
 def describe_data(samples: Samples, source: str | None) -> dict[str, Any]:
     """The content of data.json. Rows of a table are numbered, so only pictures are listed by name."""
     listed = samples.schema.source == "pictures"
+    counts = None
+    if samples.schema.task == "classification":
+        counts = class_counts(samples.targets, len(samples.schema.classes)).tolist()
     return {
         "source": source,
         "fingerprint": fingerprint(samples),
         "count": len(samples),
         "schema": samples.schema.to_json(),
+        "class_counts": counts,
         "ids": list(samples.ids) if listed else [],
         "digests": list(samples.digests) if listed else [],
     }
@@ -102,7 +107,9 @@ def splits_from_json(data: dict[str, Any]) -> list[Split]:
     """The inverse of `split_to_json`."""
     return [
         Split(
-            *(np.asarray(part[name], dtype=np.int64) for name in ("train", "valid", "test")),
+            train=np.asarray(part["train"], dtype=np.int64),
+            valid=np.asarray(part["valid"], dtype=np.int64),
+            test=np.asarray(part["test"], dtype=np.int64),
             method=data["method"],
             reason=data["reason"],
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -63,34 +62,37 @@ def join_test(samples: Samples, test: Samples) -> Samples:
     first = np.full(len(samples), "train", dtype=object)
     if samples.parts is not None:
         first[samples.parts == "valid"] = "valid"
-    joined = {
-        "ids": samples.ids + tuple(f"test: {name}" for name in test.ids),
-        "targets": np.concatenate([samples.targets, test.targets]),
-        "parts": np.concatenate([first, np.full(len(test), "test", dtype=object)]),
-        "digests": samples.digests + test.digests,
-        "findings": samples.findings + test.findings,
-    }
+    columns = None
     if samples.columns is not None and test.columns is not None:
-        joined["columns"] = {
-            name: np.concatenate([values, test.columns[name]]) for name, values in samples.columns.items()
-        }
-    else:
-        joined["pictures"] = _join_pictures(samples, test)
-    if samples.groups is not None:
-        alone = samples.groups.max() + 1 + np.arange(len(test))
-        joined["groups"] = np.concatenate([samples.groups, alone])
-    return replace(samples, **joined)
+        columns = {name: np.concatenate([own, test.columns[name]]) for name, own in samples.columns.items()}
+    groups = samples.groups
+    if groups is not None:
+        groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(test))])
+    return replace(
+        samples,
+        ids=samples.ids + tuple(f"test: {name}" for name in test.ids),
+        targets=np.concatenate([samples.targets, test.targets]),
+        pictures=None if columns is not None else _join_pictures(samples, test),
+        columns=columns,
+        parts=np.concatenate([first, np.full(len(test), "test", dtype=object)]),
+        groups=groups,
+        digests=samples.digests + test.digests,
+        findings=samples.findings + test.findings,
+    )
 
 
-def _join_pictures(samples: Samples, test: Samples) -> Any:
+def _join_pictures(samples: Samples, test: Samples) -> PictureFiles | PictureArray:
     first, second = samples.pictures, test.pictures
     if isinstance(first, PictureFiles) and isinstance(second, PictureFiles):
         names = [str(first.path(i).resolve()) for i in range(len(first))]
         names += [str(second.path(i).resolve()) for i in range(len(second))]
         return PictureFiles(Path(), tuple(names))
-    if isinstance(first, PictureArray) and isinstance(second, PictureArray):
-        if first.pixels.shape[1:] == second.pixels.shape[1:]:
-            return PictureArray(np.concatenate([first.pixels, second.pixels]))
+    if (
+        isinstance(first, PictureArray)
+        and isinstance(second, PictureArray)
+        and first.pixels.shape[1:] == second.pixels.shape[1:]
+    ):
+        return PictureArray(np.concatenate([first.pixels, second.pixels]))
     raise DataError(
         "the test pictures are of another kind than the others",
         got="files and arrays, or arrays of different sizes",

@@ -10,7 +10,7 @@ from itertools import islice
 from flambeau.recipe import Choices
 from flambeau.stages.fitting import Parts, make_optimizer
 from flambeau.stages.journal import Journal
-from flambeau.training.loop import Technique, train
+from flambeau.training.loop import StepRecord, Technique, train
 from flambeau.training.precision import lay_out
 
 TIMED_STEPS = 4
@@ -30,7 +30,7 @@ def seconds_per_step(
     times = []
     moment = time.perf_counter()
     for record in islice(records, TIMED_STEPS + 1):
-        if hasattr(record, "gradient_norm") and hasattr(record, "steps"):
+        if isinstance(record, StepRecord):
             record.loss.item()  # waits for a device
             times.append(time.perf_counter() - moment)
         moment = time.perf_counter()

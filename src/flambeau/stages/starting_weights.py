@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from flambeau.errors import ModelError
+from flambeau.models.backbone import body_parameters, load_body
 from flambeau.models.build import ModelSpec
 from flambeau.planning.weights import fetch_weights, weights_on_disk
 from flambeau.recipe import Choices
@@ -39,20 +40,17 @@ class StartingWeights:
         """The description of the model with another head."""
         return ModelSpec(self.library, {"arch": self.arch, "outputs": outputs, "channels": channels})
 
-    def build(self, spec: ModelSpec) -> nn.Module:
-        """The model of `spec` with these weights in its body and a fresh head."""
-        if self.library == "timm":
-            from flambeau.models.pretrained_timm import timm_backbone
-
-            return timm_backbone(**spec.arguments, weights=self.tensors)[0]
-        from flambeau.models.pretrained import pretrained_backbone
-
-        return pretrained_backbone(**spec.arguments, weights=self.tensors)[0]
+    def fill(self, model: nn.Module) -> None:
+        """Copy everything but the head into the model. Raises ModelError where hardly anything fits."""
+        try:
+            load_body(model, self.tensors)
+        except ValueError as error:
+            raise ModelError(
+                f"these weights do not fit {self.arch}", where=self.origin, got=str(error)
+            ) from error
 
     def body_names(self, model: nn.Module) -> list[str]:
         """Names of the parameters that learn at the body's lower rate."""
-        from flambeau.models.backbone import body_parameters
-
         return [name for name, _ in body_parameters(model)]
 
 

@@ -17,7 +17,6 @@ from flambeau.data.batches import Inputs
 from flambeau.training.loop import Technique
 from flambeau.training.losses import Loss
 from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
-from flambeau.training.precision import autocast_to
 from flambeau.training.schedules import Schedule, constant, cosine, one_cycle
 from flambeau.training.session import Listener, Session, run_session
 from flambeau.training.state import Validation
@@ -122,35 +121,32 @@ def fit(
     batches = OwnBatches(train_batches, target)
     if len(batches) == 0:
         raise ValueError("train_batches is empty: got no batch, expected at least one (inputs, targets)")
-    with autocast_to(precision, target):
-        rule = _optimizer(module, optimizer, lr, weight_decay, momentum, beta2, target)
+    rule = _optimizer(module, optimizer, lr, weight_decay, momentum, beta2, target)
     curve = partial(SCHEDULES[schedule], warmup=warmup) if isinstance(schedule, str) else schedule
-    technique = Technique(
-        epochs=epochs,
-        schedule=curve,
-        seed=seed,
-        average_decay=ema,
-        clip_norm=clip_norm,
-        micro_batch=micro_batch,
-        precision=precision,
-        device=target,
-    )
-    validate = None
+    technique = Technique(epochs, curve, seed, 1.0, ema, clip_norm, micro_batch, precision, target)
+    judge = None
     if valid_batches is not None:
-        validate = partial(mean_loss, batches=OwnBatches(valid_batches, target), loss=loss)
-    history: list[dict[str, Any]] = []
-
-    def listen(record: dict[str, Any]) -> None:
-        if record["kind"] == "epoch":
-            history.append(record)
-        on_record(record)
-
+        judge = partial(mean_loss, batches=OwnBatches(valid_batches, target), loss=loss)
+    recorder = _Recorder(on_record)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(checkpoints) if checkpoints is not None else Path(scratch)
-        session = Session(folder=folder, validate=validate, patience=patience, listen=listen)
+        folder = Path(checkpoints or scratch)
+        session = Session(folder=folder, validate=judge, patience=patience, listen=recorder)
         state = run_session(module, batches, rule, loss, technique, session)
     module.load_state_dict(state.evaluated.state_dict())
-    return Fitted(module.eval(), state.best_epoch, history)
+    return Fitted(module.eval(), state.best_epoch, recorder.epochs)
+
+
+class _Recorder:
+    """Hands records on and keeps those of the epochs."""
+
+    def __init__(self, on_record: Listener) -> None:
+        self.on_record = on_record
+        self.epochs: list[dict[str, Any]] = []
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        if record["kind"] == "epoch":
+            self.epochs.append(record)
+        self.on_record(record)
 
 
 def _optimizer(

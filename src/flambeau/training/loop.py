@@ -98,13 +98,17 @@ def accumulate_gradients(
     """Gradients of the mean loss over the batch, computed in parts of `micro_batch` samples; returns the loss."""
     count = len(targets)
     size = technique.micro_batch or count
+    if size >= count:
+        with autocast_to(technique.precision, technique.device):
+            value = loss(model(*inputs), targets)
+        value.backward()
+        return value.detach()
     total = torch.zeros((), device=targets.device)
     for start in range(0, count, size):
         part = slice(start, start + size)
         with autocast_to(technique.precision, technique.device):
             value = loss(model(*(tensor[part] for tensor in inputs)), targets[part])
-        if size < count:
-            value = value * (len(targets[part]) / count)
+        value = value * (len(targets[part]) / count)
         value.backward()
         total += value.detach()
     return total

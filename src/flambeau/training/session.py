@@ -61,7 +61,7 @@ class Session:
     should_stop: Callable[[], bool] = field(default=lambda: False)
 
 
-class _Diverged(ArithmeticError):
+class _DivergedError(ArithmeticError):
     """The loss became NaN or infinite."""
 
 
@@ -94,7 +94,7 @@ def run_session(
         try:
             _run_epochs(state, batches, loss, session)
             break
-        except _Diverged as error:
+        except _DivergedError as error:
             _roll_back(state, session, str(error))
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -139,7 +139,7 @@ def _run_epochs(state: TrainingState, batches: EpochBatches, loss: Loss, session
         if isinstance(record, StepRecord):
             checked = not on_device or record.step % STEPS_BETWEEN_LOSS_CHECKS_ON_A_DEVICE == 0
             if checked and not math.isfinite(record.loss.item()):
-                raise _Diverged(
+                raise _DivergedError(
                     f"the loss became {record.loss.item()} at epoch {record.epoch + 1}, step {record.step}"
                 )
             clock.tell_step(record)
@@ -151,7 +151,7 @@ def _run_epochs(state: TrainingState, batches: EpochBatches, loss: Loss, session
                 clock.write("middle", state.capture())
         else:
             if not math.isfinite(record.loss):
-                raise _Diverged(f"the mean loss of epoch {record.epoch + 1} is {record.loss}")
+                raise _DivergedError(f"the mean loss of epoch {record.epoch + 1} is {record.loss}")
             validation = session.validate(state.evaluated) if session.validate else None
             improved = state.note_epoch(record, validation, higher_is_better=session.higher_is_better)
             clock.tell_epoch(record, validation, improved)

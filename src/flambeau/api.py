@@ -1,0 +1,189 @@
+"""The Python side: the same verbs and option names as the command line.
+
+import flambeau as fb
+run = fb.train("houses.csv", target="price", epochs=20)
+run.scores["test"]["rmse"]
+run.predict({"area": 93, "rooms": 4})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from flambeau import using
+from flambeau.data.rows import rows_as_columns
+from flambeau.data.samples import Samples
+from flambeau.deploy.answer import answer_to_json
+from flambeau.deploy.bundle import Bundle, load_bundle
+from flambeau.errors import UsageError
+from flambeau.pipeline import resume as resume_run
+from flambeau.pipeline import train as train_source
+from flambeau.recipe import Recipe, load_recipe, with_settings
+from flambeau.records import RunFolder, find_run
+from flambeau.stages.journal import Listener
+from flambeau.using import CheckReport
+
+SHORT_NAMES = {
+    "target": "data.target",
+    "test": "data.test",
+    "model": "model.name",
+    "pretrained": "model.pretrained",
+    "arch": "model.arch",
+    "epochs": "training.epochs",
+    "minutes": "training.minutes",
+    "batch_size": "training.batch_size",
+    "lr": "training.optimizer.lr",
+    "refit": "split.refit",
+    "folds": "split.folds",
+}
+
+
+def _silent(record: dict[str, Any]) -> None:
+    """A listener that does not listen."""
+
+
+class Run:
+    """A finished run: its scores, its model, its answers.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder.path)!r})"
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """The content of scores.json: "test" holds each metric's value and interval."""
+        scores: dict[str, Any] = self.folder.read_json("scores.json")
+        return scores
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The model with all that it needs to answer raw input."""
+        return load_bundle(self.folder.model)
+
+    @property
+    def module(self) -> nn.Module:
+        """The trained module, plain PyTorch, in evaluation mode."""
+        return self.bundle.module
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.folder.report
+
+    def predict(self, inputs: Any, *, batch: int = 64) -> list[dict[str, Any]]:
+        """Answers for raw input.
+
+        Args:
+            inputs: a path or several (pictures, folders, tables), or a row of a table as a dictionary, or several.
+
+        Returns:
+            One dictionary an input: "input", and "label" or "value" with "probabilities", or "error".
+
+        Raises:
+            DataError: no such file, or columns that the model needs are missing.
+        """
+        if isinstance(inputs, str | Path):
+            inputs = [inputs]
+        rows = [inputs] if isinstance(inputs, Mapping) else list(inputs)
+        if rows and all(isinstance(row, Mapping) for row in rows):
+            return self._predict_rows(rows, batch)
+        return list(using.predict(self.folder.path, [str(path) for path in rows], batch))
+
+    def _predict_rows(self, rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
+        if self.bundle.schema.source != "table":
+            raise UsageError("this model answers pictures, and rows were given", expected="paths of pictures")
+        columns = rows_as_columns(rows, self.bundle.schema)
+        ids = tuple(f"row {number + 1}" for number in range(len(rows)))
+        samples = Samples(self.bundle.schema, ids, targets=_no_targets(len(rows)), columns=columns)
+        return list(answer_to_json(self.bundle, samples, batch))
+
+
+def _no_targets(count: int) -> Any:
+    import numpy as np
+
+    return np.full(count, np.nan)
+
+
+def make_recipe(recipe: Recipe | str | Path | None, options: Mapping[str, Any]) -> Recipe:
+    """A recipe from a base and keyword options.
+
+    Args:
+        recipe: the base: a recipe, a YAML file, or None for defaults.
+        options: short names such as `epochs`, sections as nested dictionaries, or dotted keys such as
+            {"training.optimizer.lr": 1e-3}.
+
+    Raises:
+        RecipeError: an unknown option, a wrong type, a value out of range.
+    """
+    base = Recipe() if recipe is None else recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    return with_settings(base, dict(_flatten("", options)), where="")
+
+
+def _flatten(prefix: str, options: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    settings: list[tuple[str, Any]] = []
+    for name, value in options.items():
+        key = SHORT_NAMES.get(name, name) if not prefix else f"{prefix}.{name}"
+        if isinstance(value, Mapping) and key != "data.columns":
+            settings += _flatten(key, value)
+        else:
+            settings.append((key, value))
+    return settings
+
+
+def train(
+    source: str | Path,
+    *,
+    recipe: Recipe | str | Path | None = None,
+    out: str | Path | None = None,
+    from_run: str | Path | None = None,
+    on_record: Listener = _silent,
+    **options: Any,
+) -> Run:
+    """Train a model on data and test it honestly.
+
+    Args:
+        source: a folder, a file, or the name of built-in data.
+        recipe: a base for the options.
+        out: the run's folder; the next free name under runs/ if None.
+        from_run: a run whose weights are the start.
+        on_record: receives a dictionary for every choice, finding, epoch and score.
+        options: any option of the recipe, see `make_recipe`.
+
+    Raises:
+        FlambeauError: with what, where, got, expected and the next command.
+    """
+    folder = train_source(
+        str(source),
+        make_recipe(recipe, options),
+        out=None if out is None else Path(out),
+        from_run=None if from_run is None else find_run(str(from_run)).path,
+        listener=on_record,
+        command=f"flambeau.train({str(source)!r})",
+    )
+    return Run(folder)
+
+
+def resume(run: str | Path | None = None, *, on_record: Listener = _silent) -> Run:
+    """Go on with a run that was stopped; the newest if None."""
+    return Run(resume_run(find_run(None if run is None else str(run)), listener=on_record))
+
+
+def load(run: str | Path | None = None) -> Run:
+    """A finished run; the newest if None. Raises RunError where there is none."""
+    return Run(find_run(None if run is None else str(run)))
+
+
+def check(source: str | Path, *, recipe: Recipe | str | Path | None = None, **options: Any) -> CheckReport:
+    """Look for faults in data, without training."""
+    return using.check(str(source), make_recipe(recipe, options))
