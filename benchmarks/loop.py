@@ -65,7 +65,7 @@ def ours(inputs: torch.Tensor, targets: torch.Tensor) -> float:
     groups = parameter_groups(model, lr=1e-3, weight_decay=0.01)
     optimizer = make_adamw(groups, beta1=0.9, beta2=0.999, device=CPU)
     record = None
-    for record in train(
+    for record in train(  # noqa: B007
         model, batches, optimizer, classification_loss, Technique(epochs=1, schedule=lambda done: 1.0)
     ):
         continue

@@ -21,3 +21,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """Tests never touch the person's own cache or state."""
     monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path_factory.getbasetemp() / "flambeau-cache"))
     monkeypatch.setenv("FLAMBEAU_STATE", str(tmp_path_factory.getbasetemp() / "flambeau-state"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/house --write-docs` renews the documents that are made from the code."""
+    parser.addoption("--write-docs", action="store_true", help="write the documents that are made from the code")

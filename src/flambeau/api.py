@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from flambeau import using
@@ -24,23 +25,10 @@ from flambeau.errors import UsageError
 from flambeau.pipeline import resume as resume_run
 from flambeau.pipeline import train as train_source
 from flambeau.recipe import Recipe, load_recipe, with_settings
+from flambeau.recipe.short_names import SHORT_NAMES
 from flambeau.records import RunFolder, find_run
 from flambeau.stages.journal import Listener
 from flambeau.using import CheckReport
-
-SHORT_NAMES = {
-    "target": "data.target",
-    "test": "data.test",
-    "model": "model.name",
-    "pretrained": "model.pretrained",
-    "arch": "model.arch",
-    "epochs": "training.epochs",
-    "minutes": "training.minutes",
-    "batch_size": "training.batch_size",
-    "lr": "training.optimizer.lr",
-    "refit": "split.refit",
-    "folds": "split.folds",
-}
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -105,14 +93,8 @@ class Run:
             raise UsageError("this model answers pictures, and rows were given", expected="paths of pictures")
         columns = rows_as_columns(rows, self.bundle.schema)
         ids = tuple(f"row {number + 1}" for number in range(len(rows)))
-        samples = Samples(self.bundle.schema, ids, targets=_no_targets(len(rows)), columns=columns)
+        samples = Samples(self.bundle.schema, ids, targets=np.full(len(rows), np.nan), columns=columns)
         return list(answer_to_json(self.bundle, samples, batch))
-
-
-def _no_targets(count: int) -> Any:
-    import numpy as np
-
-    return np.full(count, np.nan)
 
 
 def make_recipe(recipe: Recipe | str | Path | None, options: Mapping[str, Any]) -> Recipe:

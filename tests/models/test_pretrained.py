@@ -13,6 +13,7 @@ from torch import nn
 from flambeau.models.backbone import (
     body_parameters,
     find_head,
+    freeze_early_layers,
     head_parameters,
     load_body,
     match_filters,
@@ -172,6 +173,22 @@ def test_a_backbone_takes_channels_outputs_and_dropout() -> None:
     model = pretrained_backbone("squeezenet1_1", 4, channels=1, dropout=0.25).eval()
     assert model(torch.rand(2, 1, 64, 64)).shape == (2, 4)
     assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.25}
+
+
+def test_layers_with_large_maps_are_frozen_and_patches_are_not() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 4, 3, stride=4, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    ).train()
+    assert freeze_early_layers(net, torch.rand(1, 3, 32, 32)) == ("0.weight", "0.bias", "1.weight", "1.bias")
+    trained = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+    assert trained == ["2.weight", "2.bias", "5.weight", "5.bias"]
+    assert net.training
+    assert freeze_early_layers(nn.Sequential(nn.Conv2d(3, 4, 16, stride=16)), torch.rand(1, 3, 32, 32)) == ()
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def test_batches_are_a_function_of_seed_epoch_and_step() -> None:
     batches = Batches(gather_tensors(rows.float()), rows, rows, 5, seed=3)
     whole = [targets.tolist() for _, targets in batches.epoch(2)]
     assert [targets.tolist() for _, targets in batches.epoch(2, start=3)] == whole[3:]
-    assert sorted(sum(whole, [])) == rows.tolist()
+    assert sorted(row for batch in whole for row in batch) == rows.tolist()
     assert {len(batch) for batch in whole} <= {4, 5}
     assert [targets.tolist() for _, targets in batches.epoch(3)] != whole
 

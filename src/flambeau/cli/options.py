@@ -13,6 +13,7 @@ import click
 
 from flambeau.errors import RecipeError, UsageError
 from flambeau.recipe import Recipe, load_recipe, parse_setting, with_settings
+from flambeau.recipe.short_names import SHORT_NAMES
 from flambeau.records import list_runs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,22 +39,22 @@ class Flag:
 
 
 FLAGS = (
-    Flag("target", "data.target", "COLUMN", "The column to predict."),
-    Flag("task", "task", "TASK", "classification, multilabel or regression."),
-    Flag("test", "data.test", "SOURCE", "Separate data to test on."),
-    Flag("model", "model.name", "NAME|FILE.py:CLASS", "The model; a file for your own module."),
-    Flag("pretrained", "model.pretrained", "NAME|FILE", "Start from these weights."),
-    Flag("arch", "model.arch", "NAME", "The architecture of the weights in a file."),
-    Flag("epochs", "training.epochs", "N", "Passes over the training samples."),
-    Flag("minutes", "training.minutes", "X", "Time for the whole command."),
-    Flag("batch-size", "training.batch_size", "N", "Samples a step."),
-    Flag("lr", "training.optimizer.lr", "X", "The largest learning rate."),
-    Flag("seed", "seed", "N", "Seed of everything random."),
-    Flag("device", "device", "NAME", "cpu, cuda, cuda:1 or mps."),
-    Flag("threads", "threads", "N", "Threads of the CPU."),
-    Flag("folds", "split.folds", "N", "Folds of cross-validation; 0 for one split."),
-    Flag("refit", "split.refit", "", "After the test, train once more on all samples.", "true"),
-    Flag("no-baselines", "evaluation.baselines", "", "Leave out the simple models to compare with.", "false"),
+    Flag("target", SHORT_NAMES["target"], "COLUMN", "The column to predict."),
+    Flag("task", SHORT_NAMES["task"], "TASK", "classification, multilabel or regression."),
+    Flag("test", SHORT_NAMES["test"], "SOURCE", "Separate data to test on."),
+    Flag("model", SHORT_NAMES["model"], "NAME|FILE.py:CLASS", "The model; a file for your own module."),
+    Flag("pretrained", SHORT_NAMES["pretrained"], "NAME|FILE", "Start from these weights."),
+    Flag("arch", SHORT_NAMES["arch"], "NAME", "The architecture of the weights in a file."),
+    Flag("epochs", SHORT_NAMES["epochs"], "N", "Passes over the training samples."),
+    Flag("minutes", SHORT_NAMES["minutes"], "X", "Time for the whole command."),
+    Flag("batch-size", SHORT_NAMES["batch_size"], "N", "Samples a step."),
+    Flag("lr", SHORT_NAMES["lr"], "X", "The largest learning rate."),
+    Flag("seed", SHORT_NAMES["seed"], "N", "Seed of everything random."),
+    Flag("device", SHORT_NAMES["device"], "NAME", "cpu, cuda, cuda:1 or mps."),
+    Flag("threads", SHORT_NAMES["threads"], "N", "Threads of the CPU."),
+    Flag("folds", SHORT_NAMES["folds"], "N", "Folds of cross-validation; 0 for one split."),
+    Flag("refit", SHORT_NAMES["refit"], "", "After the test, train once more on all samples.", "true"),
+    Flag("no-baselines", SHORT_NAMES["baselines"], "", "Leave out the simple models to compare with.", "false"),
 )
 
 

@@ -89,8 +89,14 @@ def require_column(name: str, known: Sequence[str], what: str) -> None:
         raise DataError(
             f"{what} that is not in the data: '{name}'",
             expected=", ".join(known[:30]) + (", ..." if len(known) > 30 else ""),
-            hint=did_you_mean(name, known),
+            hint=_no_header(known) or did_you_mean(name, known),
         )
+
+
+def _no_header(names: Sequence[str]) -> str:
+    if names and all(name == f"column_{position + 1}" for position, name in enumerate(names)):
+        return "the file has no header line, so its columns are numbered"
+    return ""
 
 
 def infer_column(

@@ -126,8 +126,9 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -
 
 
 def _check_own_files(spec: ModelSpec) -> None:
-    for member in spec.arguments.get("members", []):
-        _check_own_files(ModelSpec.from_json(member))
+    if spec.name == "ensemble":
+        for member in spec.arguments["members"]:
+            _check_own_files(ModelSpec.from_json(member))
     if spec.name == "own":
         check_trust(
             Path(spec.arguments["file"]), spec.arguments["digest"], state_folder() / "trusted_models.json"

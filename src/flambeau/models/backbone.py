@@ -158,6 +158,49 @@ def set_dropout(model: nn.Module, share: float) -> None:
             module.p = share
 
 
+@torch.no_grad()
+def freeze_early_layers(model: nn.Module, pictures: Tensor) -> tuple[str, ...]:
+    """Freeze the layers before the first convolution that answers at an eighth of the pictures' sides or less.
+
+    They see edges and colours, which hardly change from one set of photos to the next, and their large maps cost
+    half of a step and more. A model without such layers, as one that begins with patches, stays as it is.
+
+    Args:
+        model: changed in place; its mode stays.
+        pictures: (batch, channels, height, width), any values; one picture is enough.
+
+    Returns:
+        Names of the frozen parameters.
+    """
+    order: list[tuple[str, tuple[int, ...]]] = []
+    layers = {name: module for name, module in model.named_modules() if name and not list(module.children())}
+    handles = []
+    for name, module in layers.items():
+
+        def note(module: nn.Module, inputs: object, output: object, name: str = name) -> None:
+            shape = (
+                tuple(output.shape) if isinstance(output, Tensor) and isinstance(module, nn.Conv2d) else ()
+            )
+            order.append((name, shape))
+
+        handles.append(module.register_forward_hook(note))
+    was_training = model.training
+    model.eval()
+    model(pictures)
+    model.train(was_training)
+    for handle in handles:
+        handle.remove()
+    side = max(pictures.shape[-2:])
+    deep = [position for position, (_, shape) in enumerate(order) if shape and max(shape[-2:]) * 8 <= side]
+    early = order[: deep[0]] if deep else []
+    frozen = []
+    for name, _ in early:
+        for own_name, parameter in layers[name].named_parameters():
+            parameter.requires_grad_(False)
+            frozen.append(f"{name}.{own_name}")
+    return tuple(frozen)
+
+
 def fits_body(shapes: Mapping[str, torch.Size], weights: Mapping[str, Tensor], head: str, first: str) -> int:
     """How many of a model's tensors, outside its head, the weights hold in the same shape.
 

@@ -131,14 +131,11 @@ class TableFeatures(nn.Module):
         self.widths = (number_width,) * number_features + self.categories.widths
         self.width = sum(self.widths)
 
-    def set_edges(self, edges: Tensor) -> None:
-        """Take bin edges (number_features, bins + 1), as from `quantile_bins`; without bins there is nothing to take.
-
-        Raises:
-            ValueError: another shape.
-        """
+    def set_bins(self, numbers: np.ndarray) -> None:
+        """Put the bin edges at quantiles of training numbers (rows, number_features); nothing to do without bins."""
         if self.numbers is not None:
-            self.numbers.set_edges(edges)
+            bins = self.numbers.edges.shape[1] - 1
+            self.numbers.set_edges(torch.from_numpy(quantile_bins(numbers, bins)))
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         embedded = numbers if self.numbers is None else self.numbers(numbers).flatten(1)

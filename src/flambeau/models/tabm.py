@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,7 +23,7 @@ class TabM(nn.Module):
 
     with one MLP (Linear → ReLU → dropout, `depth` times) for all. r_k is drawn once a feature, not once a unit of its
     embedding, so that members differ in how they weigh features. Each member is trained on every sample with its own
-    loss; the prediction is the mean of the members' predictions, not of their losses' inputs.
+    loss; the prediction is the mean of the members' predictions.
 
     Args:
         number_features: numbers a row; 0 for none.
@@ -67,6 +68,10 @@ class TabM(nn.Module):
         bound = 1 / math.sqrt(width)
         self.heads = nn.Parameter(torch.empty(members, width, outputs).uniform_(-bound, bound))
         self.head_biases = nn.Parameter(torch.empty(members, outputs).uniform_(-bound, bound))
+
+    def set_bins(self, numbers: np.ndarray) -> None:
+        """Put the bin edges at quantiles of prepared training numbers (rows, number_features). They become state."""
+        self.features.set_bins(numbers)
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         features = self.features(numbers, categories)  # (batch, features)

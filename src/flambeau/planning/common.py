@@ -27,6 +27,7 @@ def plan_machine(choices: Choices, machine: Machine) -> None:
 
 def plan_score(choices: Choices, *, rows: int, schema: Schema, came_split: bool) -> None:
     """Fill in how the score is made: one untouched test part, or cross-validation where that would be too small."""
+    _check_shares(choices)
     if came_split:
         choices.choose("split.folds", 0, "the data came with its own test part")
     elif rows < FOLDS_BELOW:
@@ -45,6 +46,16 @@ def plan_score(choices: Choices, *, rows: int, schema: Schema, came_split: bool)
             f"evaluation.metric: '{chosen}' is not a metric of {schema.task}",
             expected=", ".join(known),
             hint=did_you_mean(str(chosen), known),
+        )
+
+
+def _check_shares(choices: Choices) -> None:
+    split = choices.recipe.split
+    if split.train + split.valid >= 1:
+        raise RecipeError(
+            "split.train and split.valid leave nothing for an honest test",
+            got=f"{split.train:g} + {split.valid:g}",
+            expected="a sum below 1, such as 0.7 + 0.15",
         )
 
 

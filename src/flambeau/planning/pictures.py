@@ -16,8 +16,11 @@ from flambeau.schema import PictureFacts
 # Pictures up to this side are used as they are.
 NATIVE_SIDE = 64
 
-# Area in pixels, as the side of a square, of larger pictures: from scratch and for a pretrained body.
-SIDES = {"cpu": 96, "cuda": 160, "mps": 128}
+# Area in pixels, as the side of a square, of larger pictures: from scratch and for a pretrained body. On a CPU
+# it falls with the number of samples, so that the work of an epoch grows more slowly than they do.
+SIDES = {"cuda": 160, "mps": 128}
+CPU_SIDE, CPU_SIDE_ROWS, CPU_SIDE_POWER = 112, 400, 0.25
+CPU_SIDES = (64, 128)
 PRETRAINED_SIDES = {"cpu": 128, "cuda": 224, "mps": 192}
 # Pretrained filters were made for large objects: tiny pictures are enlarged to this side.
 SMALLEST_PRETRAINED_SIDE = 96
@@ -68,10 +71,10 @@ def plan_pictures(
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
     """
     words = find_words(hints, classes)
-    plan_size(choices, facts, pretrained=pretrained, device=machine["device"])
+    plan_size(choices, facts, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_channels(choices, facts, pretrained=pretrained)
     plan_augmentation(choices, facts, classes, words, task=task)
-    plan_picture_model(choices, facts, pretrained=pretrained)
+    plan_picture_model(choices, pretrained=pretrained, device=machine["device"])
     plan_length(choices, rows=rows, pretrained=pretrained, task=task)
     plan_steps(choices, rows=rows, pretrained=pretrained, task=task)
     plan_precision(choices, machine)
@@ -95,7 +98,7 @@ def are_symbols(classes: tuple[str, ...]) -> bool:
     return len(classes) > 1 and all(len(name.strip()) == 1 or name.strip().isdigit() for name in classes)
 
 
-def plan_size(choices: Choices, facts: PictureFacts, *, pretrained: bool, device: str) -> None:
+def plan_size(choices: Choices, facts: PictureFacts, *, rows: int, pretrained: bool, device: str) -> None:
     """Fill in height and width: native for small pictures, else an area that the device can work through."""
     native = (facts.height, facts.width)
     words = f"{facts.height}x{facts.width}"
@@ -111,9 +114,13 @@ def plan_size(choices: Choices, facts: PictureFacts, *, pretrained: bool, device
     elif max(native) <= NATIVE_SIDE:
         size, reason = native, "small enough to be used as they are"
     else:
-        size = fit_area(native, SIDES[device], enlarge=False)
-        what = "a CPU" if device == "cpu" else "this GPU"
-        reason = f"the shape of the median picture ({words}) at an area that {what} works through quickly"
+        if device == "cpu":
+            side = bounded(CPU_SIDE * (CPU_SIDE_ROWS / rows) ** CPU_SIDE_POWER, *CPU_SIDES)
+            what = f"a CPU works through {rows:,} times"
+        else:
+            side, what = SIDES[device], "this GPU works through"
+        size = fit_area(native, side, enlarge=False)
+        reason = f"the shape of the median picture ({words}) at an area that {what} quickly"
     choices.choose("image.size", size, reason)
 
 
@@ -171,7 +178,7 @@ def plan_augmentation(
     choices.choose(key + "mixup", 0.0, "no gain was measured on short runs")
 
 
-def plan_picture_model(choices: Choices, facts: PictureFacts, *, pretrained: bool) -> None:
+def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> None:
     """Fill in the model and its width."""
     if pretrained:
         return
@@ -180,16 +187,20 @@ def plan_picture_model(choices: Choices, facts: PictureFacts, *, pretrained: boo
         name = choices.choose("model.name", "small_resnet", "a short residual net, made for small pictures")
     else:
         name = choices.choose(
-            "model.name", "resnet", "a residual net that starts by halving large pictures twice"
+            "model.name", "resnet", "a residual net that halves large pictures twice at once"
         )
     if name in ("small_resnet", "small_cnn"):
-        choices.choose("model.width", 16, "wide enough for small pictures, and quick without a GPU")
-        choices.choose("model.dropout", 0.0, "random changes of the pictures do its work")
+        filters, reason = (
+            (16, "wide enough for small pictures") if device == "cpu" else (32, "a GPU has room")
+        )
+        choices.choose("model.width", filters, reason)
+        choices.choose("model.depth", 1, "one residual block a stage")
+        choices.choose("model.dropout", 0.0, "the random changes of the pictures do its work")
     elif name == "resnet":
-        choices.choose("model.width", 32, "half of ResNet-18, for data of a person's own size")
-        choices.choose("model.dropout", 0.1, "large pictures, usually few of them")
-    if name in ("small_resnet", "resnet"):
-        choices.choose("model.depth", 1, "one block a stage")
+        filters, reason = (32, "half of ResNet-18") if device == "cpu" else (64, "as ResNet-18")
+        choices.choose("model.width", filters, reason)
+        choices.choose("model.depth", 1 if device == "cpu" else 2, "residual blocks a stage")
+        choices.choose("model.dropout", 0.1, "large pictures, and usually few of them")
 
 
 def plan_length(choices: Choices, *, rows: int, pretrained: bool, task: str) -> None:

@@ -1,4 +1,4 @@
-"""One column of numbers or dates to the scaled numbers that a model takes, and back for a target.
+"""One column of numbers or dates to the scaled numbers that a model takes.
 
 A scale is fitted once, on training values, and is plain data: it does not know of the rows that it is used on.
 """
@@ -15,6 +15,7 @@ FEWEST_QUANTILES = 10
 MOST_QUANTILES = 1000
 LARGEST_NORMAL = 5.2
 LARGEST_SCALED = 1e6
+LARGEST_VALUE = 1e300
 DATE_PARTS = ("days", "year", "month", "weekday", "season_sine", "season_cosine")
 SCALINGS = ("quantile", "robust", "standard")
 
@@ -42,7 +43,7 @@ class NumberFeature:
 
     def scale(self, values: np.ndarray) -> np.ndarray:
         """(rows,) raw float64 with NaN → (rows,) float64 without."""
-        filled = np.where(np.isfinite(values), values, self.fill)
+        filled = bound_values(np.where(np.isfinite(values), values, self.fill))
         if self.scaling == "none":
             return filled
         if self.spread == 0:
@@ -53,33 +54,6 @@ class NumberFeature:
             scaled = (filled - self.centre) / self.spread
         scaled = np.clip(scaled, -LARGEST_SCALED, LARGEST_SCALED)
         return clip_smoothly(scaled) if self.scaling == "robust" else scaled
-
-
-@dataclass(frozen=True)
-class TargetScaler:
-    """Targets of a regression at mean 0 and standard deviation 1 while a model trains."""
-
-    mean: float
-    std: float
-
-    def scale(self, targets: np.ndarray) -> np.ndarray:
-        """Own units → scaled float32, same shape."""
-        return ((np.asarray(targets, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
-
-    def restore(self, outputs: np.ndarray) -> np.ndarray:
-        """Scaled → own units, float64, same shape."""
-        return np.asarray(outputs, dtype=np.float64) * self.std + self.mean
-
-
-def fit_target(targets: np.ndarray) -> TargetScaler:
-    """The scaler of these training targets, (rows,) finite numbers. Constant targets keep their unit."""
-    values = np.asarray(targets, dtype=np.float64)
-    if values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(
-            f"targets must be finite numbers, got {values.size} values, some missing or infinite"
-        )
-    std = float(values.std())
-    return TargetScaler(float(values.mean()), std if np.isfinite(std) and std > 0 else 1.0)
 
 
 def fit_number_column(name: str, kind: str, values: np.ndarray, scaling: str) -> list[NumberFeature]:
@@ -120,6 +94,12 @@ def number_part(values: np.ndarray, part: str) -> np.ndarray:
     return np.where(missing, np.nan, parts[part].astype(np.float64))
 
 
+def bound_values(values: np.ndarray) -> np.ndarray:
+    """Finite values of any shape within ±`LARGEST_VALUE`, and 0 for those too small to divide by."""
+    smallest = 1 / LARGEST_VALUE
+    return np.where(np.abs(values) < smallest, 0.0, np.clip(values, -LARGEST_VALUE, LARGEST_VALUE))
+
+
 def to_normal_quantiles(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Map values through their training distribution to a standard normal one, as sklearn's QuantileTransformer.
 
@@ -143,7 +123,7 @@ def clip_smoothly(values: np.ndarray) -> np.ndarray:
 
 
 def _fit_scale(name: str, part: str, scaling: str, values: np.ndarray) -> NumberFeature:
-    known = values[np.isfinite(values)]
+    known = bound_values(values[np.isfinite(values)])
     if known.size == 0:
         return NumberFeature(name, part, scaling, spread=0.0)
     low, first, median, third, high = (float(q) for q in np.quantile(known, [0, 0.25, 0.5, 0.75, 1]))

@@ -86,7 +86,7 @@ class TablePreparation:
         Raises:
             ValueError: a column is absent, or lengths differ.
         """
-        rows = _count_rows(columns, [f.column for f in (*self.numbers, *self.categories)])
+        rows = _count_rows(columns, [f.column for f in self.numbers] + [f.column for f in self.categories])
         numbers = np.empty((rows, len(self.numbers)), dtype=np.float32)
         for position, feature in enumerate(self.numbers):
             numbers[:, position] = feature.scale(number_part(columns[feature.column], feature.part))
@@ -112,8 +112,8 @@ class TablePreparation:
     def raw_features(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[int]]:
         """Unscaled features for tree models: numbers with NaN, then one ordinal code a category column.
 
-        Rare and unknown categories share code 0, as do those beyond the 253 most frequent, because histogram trees
-        take at most 255 codes a column; a missing value is NaN.
+        Rare and unknown categories share code 0, as do the rarest of a long vocabulary, because histogram trees take
+        at most 255 codes a column; a missing value is NaN.
 
         Returns:
             (rows, features) float64, and the positions of the category columns in it.
@@ -122,7 +122,7 @@ class TablePreparation:
             ValueError: a column is absent, or lengths differ.
         """
         used = [feature for feature in self.numbers if feature.part != "missing"]
-        _count_rows(columns, [f.column for f in (*used, *self.categories)])
+        _count_rows(columns, [f.column for f in used] + [f.column for f in self.categories])
         arrays = []
         for feature in used:
             values = number_part(columns[feature.column], feature.part)
@@ -152,6 +152,33 @@ class TablePreparation:
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is not a preparation of a table: {error!r}") from error
         return cls(numbers, categories)
+
+
+@dataclass(frozen=True)
+class TargetScaler:
+    """Targets of a regression at mean 0 and standard deviation 1 while a model trains."""
+
+    mean: float
+    std: float
+
+    def scale(self, targets: np.ndarray) -> np.ndarray:
+        """Own units → scaled float32, same shape."""
+        return ((np.asarray(targets, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
+
+    def restore(self, outputs: np.ndarray) -> np.ndarray:
+        """Scaled → own units, float64, same shape."""
+        return np.asarray(outputs, dtype=np.float64) * self.std + self.mean
+
+
+def fit_target(targets: np.ndarray) -> TargetScaler:
+    """The scaler of these training targets, (rows,) finite numbers. Constant targets keep their unit."""
+    values = np.asarray(targets, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(
+            f"targets must be finite numbers, got {values.size} values, some missing or infinite"
+        )
+    std = float(values.std())
+    return TargetScaler(float(values.mean()), std if np.isfinite(std) and std > 0 else 1.0)
 
 
 def fit_table(

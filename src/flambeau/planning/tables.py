@@ -1,0 +1,174 @@
+"""Choices for tables: how columns become tensors, which network, how many of them, and how long they train.
+
+Every rule is a function of the data and the machine's kind, never of a stopwatch. The measurements behind the
+numbers are in docs/log.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flambeau.recipe import Choices
+
+# Rows, all parts together, below which a table counts as tiny, small or middling.
+TINY_ROWS = 1_000
+SMALL_ROWS = 6_000
+MIDDLING_ROWS = 50_000
+
+# Samples that one network sees in all, where an epoch is long.
+SAMPLES_SEEN = 700_000
+FEWEST_EPOCHS = 8
+# Above these, batches grow so that a step has enough to do.
+LARGE_BATCH_ROWS = 200_000
+
+
+def plan_table(
+    choices: Choices,
+    *,
+    rows: int,
+    number_features: int,
+    category_features: int,
+    task: str,
+    classes: int,
+    machine: Mapping[str, Any],
+) -> None:
+    """Fill in every open value of table, model and training.
+
+    Args:
+        choices: changed in place.
+        rows: samples, all parts together.
+        number_features: columns of numbers, booleans and dates.
+        category_features: columns of categories.
+        task: classification, multilabel or regression.
+        classes: classes or labels; 0 for a regression.
+        machine: "device" (cpu, cuda, mps), "cores", "bf16".
+    """
+    _plan_preparation(choices, rows, number_features)
+    _plan_model(choices, rows)
+    _plan_length(choices, rows, task)
+    _plan_steps(choices, rows, task)
+    _plan_precision(choices, machine)
+
+
+def bins_for(rows: int, number_features: int) -> tuple[int, str]:
+    """Bins of the piecewise-linear embedding of a number, and why."""
+    if number_features == 0:
+        return 0, "there are no numbers"
+    if rows < SMALL_ROWS:
+        return 8, f"{rows:,} rows: finer bins would be learnt by heart"
+    return 128, f"{rows:,} rows bear fine bins, which find thresholds as trees do"
+
+
+def bags_for(rows: int) -> tuple[int, str]:
+    """Networks whose predictions are averaged, and why."""
+    if rows < TINY_ROWS:
+        return 5, f"{rows:,} rows: networks differ much, their mean less; each leaves out another fifth"
+    if rows < SMALL_ROWS:
+        return (
+            8,
+            f"{rows:,} rows: each network leaves out another eighth, so none is wasted on choosing epochs",
+        )
+    if rows < MIDDLING_ROWS:
+        return (
+            5,
+            f"{rows:,} rows: each network leaves out another fifth, so none is wasted on choosing epochs",
+        )
+    return 1, f"{rows:,} rows: one network sees enough"
+
+
+def epochs_for(rows: int, task: str) -> tuple[int, str]:
+    """Passes over the training rows, and why."""
+    if rows < TINY_ROWS:
+        return 40, f"{rows:,} rows: an epoch is only a few steps"
+    if rows < SMALL_ROWS:
+        return 30, f"{rows:,} rows: more would be learnt by heart"
+    longest, reason = (
+        (50, "numbers are fitted slowly") if task == "regression" else (20, "classes are learnt soon")
+    )
+    epochs = max(FEWEST_EPOCHS, min(longest, round(SAMPLES_SEEN / rows)))
+    if epochs < longest:
+        reason = "an epoch is many steps"
+    return epochs, f"{rows:,} rows: {reason}"
+
+
+def batch_for(rows: int) -> tuple[int, str]:
+    """Rows a step, and why."""
+    if rows < TINY_ROWS:
+        return 32, f"{rows:,} rows: small batches make enough steps"
+    if rows < LARGE_BATCH_ROWS:
+        return 256, f"{rows:,} rows make enough steps"
+    return 1024, f"{rows:,} rows make enough steps, even large ones"
+
+
+def rate_for(rows: int, task: str) -> tuple[float, float, str]:
+    """Learning rate, weight decay, and why."""
+    if rows < TINY_ROWS:
+        return 2e-3, 0.1, "small batches, few rows: short steps and much decay"
+    if rows < SMALL_ROWS:
+        return 4e-3, 0.1, "few rows: short steps and much decay keep the functions smooth"
+    if task == "regression":
+        return 1.6e-2, 1e-2, "the bends of the piecewise-linear embeddings start at 0 and have far to go"
+    return 8e-3, 1e-2, "the bends of the piecewise-linear embeddings start at 0 and have far to go"
+
+
+def _plan_preparation(choices: Choices, rows: int, number_features: int) -> None:
+    reason = "far-off values and odd distributions do no harm"
+    choices.choose("table.scaling", "quantile", reason)
+    bins, reason = bins_for(rows, number_features)
+    choices.choose("table.bins", bins, reason)
+
+
+def _plan_model(choices: Choices, rows: int) -> None:
+    name = choices.choose("model.name", "tabm", "many small networks in one: the best net for most tables")
+    if ":" in name:
+        return
+    choices.choose("model.width", 128, "wider gained nothing and takes longer")
+    choices.choose("model.depth", 2, "a third layer gained nothing")
+    choices.choose("model.dropout", 0.0, "no gain was measured; averaging networks does its work")
+    if name == "tabm":
+        choices.choose("model.members", 16, "32 gained little and take twice as long")
+
+
+def _plan_length(choices: Choices, rows: int, task: str) -> None:
+    epochs, reason = epochs_for(rows, task)
+    choices.choose("training.epochs", epochs, reason)
+    choices.choose("training.head_epochs", 0, "there is no pretrained body")
+    reason = "the rate falls to zero at the end, which is where nets are best; the best epoch is kept"
+    choices.choose("training.patience", 0, reason)
+    bags, reason = bags_for(rows)
+    choices.choose("training.bags", bags, reason)
+
+
+def _plan_steps(choices: Choices, rows: int, task: str) -> None:
+    batch, reason = batch_for(rows)
+    choices.choose("training.batch_size", batch, reason)
+    name = choices.choose("training.optimizer.name", "adamw", "steady for every net here")
+    if name == "sgd":
+        choices.choose("training.optimizer.lr", 0.05, "usual for SGD with momentum")
+        choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
+    else:
+        rate, decay, reason = rate_for(rows, task)
+        choices.choose("training.optimizer.lr", rate, reason)
+        choices.choose("training.optimizer.weight_decay", decay, reason)
+    tiny = rows < TINY_ROWS and task == "classification"
+    smoothing, reason = (
+        (0.15, "few rows: labels are not learnt to the last") if tiny else (0.0, "no gain was measured")
+    )
+    choices.choose("training.label_smoothing", smoothing, reason)
+    choices.choose("training.ema", 0.0, "the falling rate and the bags average enough")
+    choices.choose("training.clip_norm", 1.0, "one odd batch cannot throw the weights far")
+
+
+def _plan_precision(choices: Choices, machine: Mapping[str, Any]) -> None:
+    fast = bool(machine["bf16"]) and machine["device"] in ("cpu", "cuda")
+    if fast:
+        reason = "this processor multiplies bf16 natively, two to three times as fast for these nets"
+    else:
+        reason = "this device has no fast bf16"
+    choices.choose("training.precision", "bf16" if fast else "fp32", reason)
+    if machine["device"] == "cuda":
+        choices.choose("training.matmul", "high", "TF32 is enough for training")
+    else:
+        choices.choose("training.matmul", "highest", "full fp32 where fp32 is used")
+    choices.choose("training.memory_format", "contiguous", "tables have no layout")
