@@ -74,12 +74,12 @@ def test_the_cursor_comes_back_when_a_run_is_stopped() -> None:
 
 def test_plain_lines_come_at_most_every_two_seconds() -> None:
     made, out = console(terminal=False)
-    times = iter([0.0, 0.0, 1.0, 2.5, 2.5, 3.0])
+    times = iter([0.0, 0.1, 1.0, 2.5, 2.5, 3.0])
     progress = Progress(made, moving=False, now=lambda: next(times))
     for epoch in range(1, 5):
         progress.epoch({**EPOCH, "epoch": epoch, "epochs": 4})
     shown = [text.split("  ")[2] for text in out.getvalue().splitlines()]
-    assert shown == ["epoch 1/4", "epoch 3/4", "epoch 4/4"]
+    assert shown == ["epoch 3/4"]
 
 
 def test_long_reasons_hang_on_a_terminal() -> None:

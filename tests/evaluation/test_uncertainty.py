@@ -9,12 +9,11 @@ import pytest
 
 from flambeau.evaluation.metrics import score_predictions, task_metrics
 from flambeau.evaluation.resampling import draw_weights, resamples_for, score_resamples
+from flambeau.evaluation.calibration import apply_temperature, fit_temperature
 from flambeau.evaluation.uncertainty import (
-    apply_temperature,
     bootstrap_intervals,
     calibration_bins,
     expected_calibration_error,
-    fit_temperature,
     paired_difference,
 )
 

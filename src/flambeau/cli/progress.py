@@ -35,7 +35,7 @@ class Progress:
         self._best: dict[str, Any] = {}
         self._last_epoch: dict[str, Any] = {}
         self._seconds = 0.0
-        self._printed = -PLAIN_SECONDS
+        self._printed = 0.0
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Take in a `step` record."""
@@ -54,8 +54,7 @@ class Progress:
         if self._moving:
             self._draw()
             return
-        last = record.get("epoch") == record.get("epochs")
-        if last or self._now() - self._printed >= PLAIN_SECONDS:
+        if self._now() - self._printed >= PLAIN_SECONDS:
             self._printed = self._now()
             self._console.print(Text("  " + "  ".join(self._plain_parts(record))), soft_wrap=True)
 
@@ -65,7 +64,6 @@ class Progress:
         if self._last_epoch:
             self._console.print(Text("  " + self._summary()), soft_wrap=True)
         self._facts, self._best, self._last_epoch, self._seconds = {}, {}, {}, 0.0
-        self._printed = -PLAIN_SECONDS
 
     def clear(self) -> None:
         """Take the moving line away and give the cursor back."""
@@ -76,6 +74,9 @@ class Progress:
     def _begin(self, record: Mapping[str, Any]) -> None:
         if self._facts and self._facts.get("stage") != record.get("stage"):
             self.end()
+        if not self._facts:
+            # A training that is over before the first line is due needs no line but its summary.
+            self._printed = self._now()
 
     def _draw(self) -> None:
         if not self._moving:
@@ -115,7 +116,8 @@ class Progress:
     def _plain_parts(self, record: Mapping[str, Any]) -> list[str]:
         epochs = str(record.get("epochs", ""))
         parts = [str(record.get("stage", "")), f"epoch {record.get('epoch', 0):>{len(epochs)}}/{epochs}"]
-        parts += self._measures(record, ("loss", "valid_loss")) + self._score(record) + self._speed(record)
+        losses = ("loss",) if record.get("valid_loss") == record.get("score") else ("loss", "valid_loss")
+        parts += self._measures(record, losses) + self._score(record) + self._speed(record)
         if record.get("seconds_left") is not None:
             parts.append(f"{clock(record['seconds_left'])} left")
         return [part for part in parts if part]

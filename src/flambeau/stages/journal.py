@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
 
@@ -41,6 +43,8 @@ class Journal:
     def __call__(self, record: dict[str, Any]) -> None:
         """Tell and log one record."""
         timed = {**record, "time": round(self.seconds, 3)}
+        if record["kind"] in ("step", "epoch"):
+            timed["memory_gb"] = round(psutil.Process().memory_info().rss / 1e9, 2)
         self._listener(timed)
         if self._run is not None:
             self._run.append(timed)
