@@ -86,7 +86,7 @@ class Run:
         rows = [inputs] if isinstance(inputs, Mapping) else list(inputs)
         if rows and all(isinstance(row, Mapping) for row in rows):
             return self._predict_rows(rows, batch)
-        return list(using.predict(self.folder.path, [str(path) for path in rows], batch))
+        return list(using.predict(self.folder, [str(path) for path in rows], batch))
 
     def _predict_rows(self, rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
         if self.bundle.schema.source != "table":

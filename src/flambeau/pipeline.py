@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
-import torch
-from torch import nn
 
-from flambeau.data.split import Split, fold_indices
+from flambeau.data.check import check_counts
+from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import RunError
-from flambeau.evaluation.calibration import apply_temperature, fit_temperature
-from flambeau.models.build import ModelSpec, ensemble_spec
-from flambeau.models.joined import Ensemble
+from flambeau.evaluation.calibration import fit_temperature
 from flambeau.planning.machine import describe_machine, resolve_device
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
-from flambeau.records import RunFolder
-from flambeau.stages.fitting import Parts, Stage, assemble, translate_training_error
-from flambeau.stages.head import backbone_features, train_head
-from flambeau.stages.inputs import Feed, make_feed
+from flambeau.records import RunFolder, find_run
+from flambeau.stages.fitting import explained
 from flambeau.stages.journal import Journal, Listener
-from flambeau.stages.judging import Judged, join_judged, judge_baselines, make_scores
-from flambeau.stages.keeping import check_same_data, keep_plan, keep_result, splits_from_json
-from flambeau.stages.material import Material, divide, gather_material, read_samples, target_strata
-from flambeau.stages.setting import count_trainings, remember_own_model, set_up_torch, start_of
-from flambeau.stages.speed import set_length, tune_precision
-from flambeau.stages.stopping import stop_on_interrupt
-from flambeau.stages.validating import predict_rows
+from flambeau.stages.judging import Judged, join_judged, make_scores
+from flambeau.stages.keeping import FINAL_NUMBER, check_same_data, keep_plan, keep_result, splits_from_json
+from flambeau.stages.material import (
+    Material,
+    check_split,
+    divide,
+    gather_material,
+    read_samples,
+    require_trainable,
+)
+from flambeau.stages.setting import (
+    check_files,
+    count_trainings,
+    set_up_torch,
+    trust_own_model,
+    with_full_paths,
+)
+from flambeau.stages.speed import choose_length
+from flambeau.stages.start import keep_seen, keep_start, kept_start, only_untouched, prepare_start, read_start
+from flambeau.stages.trainings import Fitted, Member, Trainings
 from flambeau.training.session import run_session
 
-FINAL, REFIT = 10_000, 20_000
+NUMBERS_A_SPLIT = 100
 
 
 def train(
@@ -45,6 +52,7 @@ def train(
     listener: Listener = lambda record: None,
     command: str = "",
     tune: bool = False,
+    trust: bool = True,
 ) -> RunFolder:
     """From a source to a finished run.
 
@@ -52,217 +60,124 @@ def train(
         source: a folder, a file, or the name of a built-in data set.
         recipe: what the person decided; the rest is chosen and told.
         out: the run's folder; runs/NAME-1 and so on for None.
-        from_run: a run whose weights are the start.
+        from_run: a run, or the folder of a bundle, whose weights are the start.
         listener: receives every record.
         command: what the person typed, for the report.
         tune: time precision and layout instead of following the rule.
+        trust: whether a person named the recipe's own model file, so that it may be run.
 
     Raises:
         FlambeauError: with what, where, got, expected and the next command.
         KeyboardInterrupt: the person stopped it; what was done is saved.
     """
     journal = Journal(listener)
-    choices = Choices(recipe, journal.choice)
-    choices.recipe.source = source
+    choices = Choices(with_full_paths(recipe, source), journal.choice)
     machine = describe_machine(resolve_device(recipe.device))
-    remember_own_model(recipe)
+    trust_own_model(choices.recipe, trust=trust)
+    start = None if from_run is None else read_start(bundle_folder(from_run))
     samples = read_samples(choices.recipe, journal)
+    check_counts(samples)
+    if start is not None:
+        prepare_start(start, samples, choices, journal)
     material = gather_material(samples, choices, machine, journal)
+    require_trainable(material)
     splits = divide(material, choices.recipe)
+    if start is not None:
+        splits = only_untouched(splits, material.samples, start)
+    check_split(material, splits, journal)
     set_up_torch(choices.recipe)
-    training = _Training(material, choices, journal, Path(), start=start_of(from_run))
-    trial = training.parts(splits[0].train, splits[0].valid, number=0, stage="trial")
-    if tune:
-        tune_precision(trial, choices, journal)
-    set_length(trial, choices, journal, trainings=count_trainings(splits, choices.recipe))
+    trainings = Trainings(material, choices, journal, Path(), start)
+    choose_length(trainings, splits[0], count_trainings(splits, choices.recipe), tune=tune)
     run = RunFolder.create(out, Path(source).stem)
     journal.attach(run)
+    if start is not None:
+        keep_start(run, start)
     keep_plan(run, material.samples, splits, choices, command)
-    training.folder = run.checkpoints
-    if from_run is not None:
-        run.write_json("start.json", {"from": str(from_run)})
-    return carry_out(run, training, splits)
+    trainings.folder = run.checkpoints
+    return carry_out(run, trainings, splits)
 
 
 def resume(run: RunFolder, *, listener: Listener = lambda record: None) -> RunFolder:
     """Go on with a run that was stopped or killed; it ends in the weights it would have had.
 
-    Raises RunError for a finished run, one that has not come to its plan, or one whose data have changed.
+    Raises RunError for a finished run, one that has not come to its plan, or one whose data or files have changed.
     """
     if run.finished:
         raise RunError("this run is finished", where=run.path, command=f"flambeau report {run.path}")
-    recipe = load_recipe(run.recipe) if run.recipe.is_file() else None
-    if recipe is None:
+    if not run.recipe.is_file():
         raise RunError(
             "this run was stopped before it had a plan", where=run.path, command="flambeau train …"
         )
+    recipe = load_recipe(run.recipe)
     times = [record["time"] for record in run.read_log() if "time" in record]
     journal = Journal(listener, seconds_before=max(times, default=0.0))
     journal.attach(run)
     journal.note(f"going on with {run.path}")
+    check_files(run, recipe)
     choices = Choices(recipe, journal.choice)
-    machine = describe_machine(resolve_device(recipe.device))
     samples = read_samples(recipe, journal)
-    material = gather_material(samples, choices, machine, journal)
+    material = gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
     check_same_data(run, material.samples)
     set_up_torch(recipe)
-    start = run.read_json("start.json")["from"] if (run.path / "start.json").is_file() else None
-    training = _Training(material, choices, journal, run.checkpoints, start=start_of(start and Path(start)))
-    return carry_out(run, training, splits_from_json(run.read_json("split.json")))
+    folder = kept_start(run)
+    start = None if folder is None else read_start(folder)
+    trainings = Trainings(material, choices, journal, run.checkpoints, start)
+    return carry_out(run, trainings, splits_from_json(run.read_json("split.json")))
 
 
-def carry_out(run: RunFolder, training: _Training, splits: list[Split]) -> RunFolder:
+def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunFolder:
     """Train and test on every split, train what is kept, and write the result."""
-    material, recipe, journal = training.material, training.recipe, training.journal
+    material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
     judged: list[Judged] = []
-    fitted: _Fitted | None = None
+    best_epochs: list[int] = []
     for number, split in enumerate(splits):
-        stage = f"fold {number + 1} of {len(splits)}" if len(splits) > 1 else ""
-        fitted = training.fit(split.train, split.valid, number=100 * number, stage=stage)
-        journal.stage("test", f"testing {stage or 'on the untouched test part'}")
-        judged.append(training.judge(fitted, split))
-    assert fitted is not None
+        name = f"fold {number + 1} of {len(splits)}" if len(splits) > 1 else ""
+        fitted = fit(trainings, split.train, split.valid, number=number * NUMBERS_A_SPLIT, name=name)
+        journal.stage("test", f"testing {name or 'on the untouched test part'}")
+        judged.append(trainings.judge(fitted, split))
+        best_epochs.append(fitted.best_epoch)
     tested = join_judged(judged)
-    everything = np.arange(len(material.samples))
-    kept_after_test = len(splits) > 1 or recipe.split.refit
-    if kept_after_test:
+    fitted_rows = np.union1d(splits[0].train, splits[0].valid)
+    if len(splits) > 1 or recipe.split.refit:
         temperature = fitted.temperature if len(splits) == 1 else temperature_of(material, tested)
         journal.stage("final", "training the model that is kept on all samples")
-        number = FINAL if len(splits) > 1 else REFIT
-        fitted = training.fit(everything, everything[:0], number=number, stage="all samples")
+        fitted_rows = np.arange(len(material.samples))
+        if recipe.training.patience:
+            trainings.epochs = round(median(best_epochs))
+        fitted = fit(trainings, fitted_rows, fitted_rows[:0], number=FINAL_NUMBER, name="all samples")
         fitted.temperature = temperature
     scores = make_scores(material, splits, tested, recipe, fitted.temperature)
-    if kept_after_test:
-        scores["kept"] = "a model trained on all samples after the test"
-    bundle = Bundle(
-        material.samples.schema,
-        fitted.spec,
-        fitted.feed.preparation,
-        fitted.module,
-        fitted.feed.scaler,
-        fitted.temperature,
-    )
     scores["seconds"] = round(journal.seconds, 2)
-    keep_result(run, material, tested, scores, bundle, recipe, journal)
+    feed = fitted.feed
+    bundle = Bundle(
+        material.samples.schema, fitted.spec, feed.preparation, fitted.module, feed.scaler, fitted.temperature
+    )
+    keep_seen(run, material.samples, fitted_rows, trainings.start)
+    keep_result(run, material, tested, scores, bundle, journal)
     return run
 
 
-@dataclass
-class _Fitted:
-    """A model, one or several judged as one, with what it is fed and how sure it should be."""
-
-    module: nn.Module
-    spec: ModelSpec
-    feed: Feed
-    temperature: float = 1.0
-    features: np.ndarray | None = None
-
-
-@dataclass
-class _Training:
-    """What all trainings of a run share."""
-
-    material: Material
-    choices: Choices
-    journal: Journal
-    folder: Path
-    start: dict[str, torch.Tensor] | None = None
-
-    @property
-    def recipe(self) -> Recipe:
-        return self.choices.recipe
-
-    def parts(
-        self,
-        train_rows: np.ndarray,
-        valid_rows: np.ndarray,
-        *,
-        number: int,
-        stage: str,
-        feed: Feed | None = None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Parts:
-        device = torch.device(self.recipe.device or "cpu")
-        feed = feed or make_feed(self.material, train_rows, self.recipe, device)
-        folder = self.folder / f"training-{number:05d}"
-        one = Stage(number, stage, folder, self.journal, should_stop, self.start)
-        return assemble(self.material, feed, train_rows, valid_rows, self.recipe, one)
-
-    def fit(self, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, stage: str) -> _Fitted:
-        """Train one model, or as many as there are bags, each with its own validation rows."""
-        bags = self.recipe.training.bags or 1
-        pool = np.sort(np.concatenate([train_rows, valid_rows]))
-        divisions = [(train_rows, valid_rows)]
-        if bags > 1:
-            strata, groups = target_strata(self.material.samples)[pool], self.material.groups
-            folds = fold_indices(
-                len(pool),
-                bags,
-                strata=strata,
-                groups=None if groups is None else groups[pool],
-                seed=self.recipe.seed,
-            )
-            divisions = [(np.setdiff1d(pool, pool[fold.test]), pool[fold.test]) for fold in folds]
-        device = torch.device(self.recipe.device or "cpu")
-        feed = make_feed(self.material, pool if bags > 1 else train_rows, self.recipe, device)
-        modules, specs, validated, rows = [], [], [], []
-        features = None
-        task = self.material.samples.schema.task
-        for bag, (train_part, valid_part) in enumerate(divisions):
-            name = f"{stage}, bag {bag + 1} of {bags}".removeprefix(", ") if bags > 1 else stage
-            with stop_on_interrupt() as should_stop:
-                parts = self.parts(
-                    train_part,
-                    valid_part,
-                    number=number + bag,
-                    stage=name,
-                    feed=feed,
-                    should_stop=should_stop,
-                )
-                if self.material.weights is not None and features is None:
-                    features = (
-                        backbone_features(parts.model, parts, np.arange(len(self.material.samples)))
-                        .cpu()
-                        .numpy()
-                    )
-                module = self._run(parts)
-            modules.append(module)
-            specs.append(parts.spec)
-            if len(valid_part):
-                validated.append(predict_rows(module, feed, valid_part, task))
-                rows.append(valid_part)
-        whole = modules[0] if bags == 1 else Ensemble(modules).eval()
-        fitted = _Fitted(whole, ensemble_spec(specs), feed, features=features)
-        if rows and task != "regression":
-            targets = self.material.samples.targets[np.concatenate(rows)]
-            fitted.temperature = fit_temperature(np.concatenate(validated), targets)
-        return fitted
-
-    def _run(self, parts: Parts) -> nn.Module:
-        try:
-            if self.material.weights is not None:
-                train_head(parts, self.recipe)
+def fit(
+    trainings: Trainings, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, name: str
+) -> Fitted:
+    """Train the model of one split, or as many as it has bags."""
+    members = []
+    for parts in trainings.parts_of(train_rows, valid_rows, number=number, name=name):
+        with trainings.stop.catching(), explained(parts):
             state = run_session(
                 parts.model, parts.batches, parts.optimizer, parts.loss, parts.technique, parts.session
             )
-        except (OSError, ArithmeticError, MemoryError) as error:
-            raise translate_training_error(error, parts.session.folder) from error
-        return state.evaluated
-
-    def judge(self, fitted: _Fitted, split: Split) -> Judged:
-        """Predictions of the model and of the baselines on the test part of a split."""
-        task = self.material.samples.schema.task
-        predictions = predict_rows(fitted.module, fitted.feed, split.test, task)
-        if task != "regression":
-            predictions = apply_temperature(predictions, fitted.temperature, multilabel=task == "multilabel")
-        baselines, notes = judge_baselines(self.material, fitted.feed, split, self.recipe, fitted.features)
-        for note in notes:
-            self.journal.note(note)
-        return Judged(split.test, predictions, baselines)
+        members.append(Member(state.evaluated, parts, state.best_epoch))
+    return trainings.join(members)
 
 
 def temperature_of(material: Material, judged: Judged) -> float:
-    """The temperature that cross-validated predictions ask for."""
+    """The temperature that cross-validated predictions, as they came from the models, ask for."""
     if material.samples.schema.task == "regression":
         return 1.0
-    return fit_temperature(judged.predictions, material.samples.targets[judged.rows])
+    return fit_temperature(judged.raw, material.samples.targets[judged.rows])
+
+
+def bundle_folder(from_run: Path) -> Path:
+    """The folder of a run's bundle; the folder itself where it is a bundle."""
+    return from_run if (from_run / "versions.json").is_file() else find_run(from_run).model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from flambeau.schema import Finding, Schema
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.keeping import check_same_data
 from flambeau.stages.material import gather_material, read_samples
+from flambeau.stages.setting import check_files
+from flambeau.stages.start import kept_start
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -62,7 +65,7 @@ def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choice
     return choices
 
 
-def predict(run: Path, paths: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
+def predict(run: RunFolder, paths: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
     """Answers for pictures or rows, one dictionary each, in their order.
 
     Yields:
@@ -72,8 +75,8 @@ def predict(run: Path, paths: Sequence[str], batch: int = 64) -> Iterator[dict[s
         RunError: no finished model in that folder.
         DataError: no such input, or columns that the model needs are missing.
     """
-    bundle = load_bundle(run / "model")
-    recipe = load_recipe(run / "recipe.yaml")
+    bundle = load_bundle(run.model)
+    recipe = load_recipe(run.model / "recipe.yaml")
     inputs = read_inputs(paths, bundle.schema, recipe)
     yield from answer_to_json(bundle, inputs, batch, max_pixels=recipe.data.max_pixels)
 
@@ -180,11 +183,17 @@ def _verify_environment(run: RunFolder) -> dict[str, Any]:
 
 
 def _verify_by_training(run: RunFolder, source: str | None, listener: Listener) -> dict[str, Any]:
-    import tempfile
-
     recipe = load_recipe(run.recipe)
     with tempfile.TemporaryDirectory() as scratch:
-        again = train(source or str(recipe.source), recipe, out=Path(scratch) / "again", listener=listener)
+        check_files(run, recipe)
+        again = train(
+            source or str(recipe.source),
+            recipe,
+            out=Path(scratch) / "again",
+            from_run=kept_start(run),
+            listener=listener,
+            trust=False,
+        )
         digests = [weights_digest(load_bundle(folder.model).module) for folder in (run, again)]
     same = digests[0] == digests[1]
     detail = f"weights {digests[0]}" if same else f"weights {digests[0]} before, {digests[1]} now"

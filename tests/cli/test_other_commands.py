@@ -65,7 +65,8 @@ def test_predict_prints_lines_or_json(say: Callable[..., Any], pipeline: Any, ru
     assert json.loads(said.out) == {
         "input": "a.png", "label": "cat", "probabilities": {"cat": 0.875, "dog": 0.125}
     }  # fmt: skip
-    assert pipeline.calls[-1][1] == {"run": run, "paths": ["a.png"], "batch": 2}
+    call = pipeline.calls[-1][1]
+    assert (call["run"].path, call["paths"], call["batch"]) == (run, ["a.png"], 2)
 
 
 def test_predict_goes_on_after_an_input_that_cannot_be_read(

@@ -99,7 +99,7 @@ def test_on_a_cpu_many_large_pictures_become_smaller() -> None:
 def test_tiny_pictures_are_enlarged_for_pretrained_filters_only() -> None:
     facts = PictureFacts(channels=3, bits=8, height=32, width=32)
     assert plan(facts=facts).get("image.size") == (32, 32)
-    assert min(plan(facts=facts, pretrained=True).get("image.size")) >= 96
+    assert min(plan(facts=facts, pretrained=True).get("image.size")) >= 128
 
 
 def test_an_area_never_enlarges_unless_asked_and_never_vanishes() -> None:

@@ -172,6 +172,44 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(tmp_path: Path
     assert [note["micro_batch"] for note in notes if "micro_batch" in note] == [5]
 
 
+def test_out_of_memory_in_the_middle_of_a_batch_leaves_no_gradient_behind(tmp_path: Path) -> None:
+    def trained(folder: Path, micro_batch: int, faults: int) -> nn.Module:
+        model, batches = make_parts()
+        groups = parameter_groups(model, lr=0.01, weight_decay=0.0)
+        optimizer = make_adamw(groups, beta1=0.9, beta2=0.99, device=CPU)
+        left = [faults]
+
+        def fragile(outputs: Tensor, targets: Tensor) -> Tensor:
+            left[0] -= 1
+            if left[0] == 0:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return classification_loss(outputs, targets)
+
+        technique = Technique(2, lambda done: 1.0, micro_batch=micro_batch)
+        return run_session(model, batches, optimizer, fragile, technique, Session(folder=folder)).model
+
+    # the second of two parts fails, so the first has left gradients
+    assert equal(trained(tmp_path / "a", 8, faults=2), trained(tmp_path / "b", 4, faults=0))
+
+
+def test_weights_that_are_not_finite_are_never_a_state_to_go_back_to(tmp_path: Path) -> None:
+    model, batches = make_parts()
+    optimizer = make_adamw(parameter_groups(model, lr=0.01, weight_decay=0.0), beta1=0.9, beta2=0.99, device=CPU)
+    calls = [0]
+
+    def poisoned_gradient(outputs: Tensor, targets: Tensor) -> Tensor:
+        calls[0] += 1
+        value = classification_loss(outputs, targets)
+        # finite value, infinite slope, at the last step of the first epoch
+        return value + (outputs.sum() * 0.0).sqrt() if calls[0] == 6 else value
+
+    state = run_session(
+        model, batches, optimizer, poisoned_gradient, Technique(2, lambda done: 1.0), Session(folder=tmp_path)
+    )
+    assert state.rollbacks == 1
+    assert state.is_finite()
+
+
 def test_patience_stops_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     model, batches = make_parts()
     optimizer = make_adamw(

@@ -119,6 +119,20 @@ def test_a_run_repeats_from_its_own_recipe_and_goes_on_from_another(tmp_path: Pa
     assert further.scores["test"]["log_loss"]["value"] < first.scores["test"]["log_loss"]["value"]
 
 
+def test_a_start_that_has_seen_the_samples_cannot_be_tested_on_them(tmp_path: Path) -> None:
+    fb.train("iris", out=tmp_path / "first", refit=True, **QUICK)
+    with pytest.raises(fb.FlambeauError, match="no honest test"):
+        fb.train("iris", from_run=tmp_path / "first", out=tmp_path / "second", **QUICK)
+    assert not (tmp_path / "second").exists()
+
+
+def test_cross_validated_models_are_calibrated_by_what_they_said_themselves(tmp_path: Path) -> None:
+    run = fb.train("iris", out=tmp_path / "run", epochs=6, threads=1, folds=3, **{"training.bags": 1})
+    temperature = run.scores["calibration"]["temperature"]
+    assert temperature == run.bundle.temperature
+    assert temperature != pytest.approx(1.0, abs=0.02)
+
+
 def test_cross_validation_tests_every_sample_once(tmp_path: Path) -> None:
     run = fb.train("iris", out=tmp_path / "run", epochs=2, threads=1, folds=3, **{"training.bags": 2})
     assert run.scores["method"] == "3-fold cross-validation"

@@ -44,7 +44,7 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
 
     def counted_through() -> Iterator[dict[str, Any]]:
         nonlocal count, unreadable
-        for prediction in predict(run.path, words, batch):
+        for prediction in predict(run, words, batch):
             count += 1
             unreadable += "error" in prediction
             yield prediction

@@ -40,7 +40,7 @@ def check_samples(
         *unreadable,
         *check_targets(samples),
         *_check_duplicates(samples, duplicates),
-        *_check_parts(samples, duplicates, split),
+        *check_parts(samples, duplicates, split),
         *check_imbalance(samples, recipe),
         *check_columns(samples),
         *check_pictures_on_disk(samples),
@@ -107,8 +107,14 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
     return findings
 
 
-def _check_parts(samples: Samples, duplicates: Duplicates, split: Split | None) -> list[Finding]:
-    """Copies and groups on both sides of the split, and classes that a part lacks."""
+def check_parts(samples: Samples, duplicates: Duplicates, split: Split | None) -> list[Finding]:
+    """Copies and groups on both sides of a split, and classes that a part lacks.
+
+    Args:
+        samples: the readable ones.
+        duplicates: of the same samples.
+        split: how they were split; None for the parts that they came with.
+    """
     part_of = _parts(samples, split)
     if part_of is None:
         return []

@@ -13,8 +13,8 @@ import torch
 from flambeau.data.load import fit_pixels, load_picture
 from flambeau.data.samples import PictureFiles, Samples
 from flambeau.deploy.bundle import Bundle
-from flambeau.evaluation.evaluate import predict_batches
 from flambeau.evaluation.calibration import apply_temperature
+from flambeau.evaluation.evaluate import predict_batches
 from flambeau.records.environment import usable_cores
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation

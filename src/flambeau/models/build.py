@@ -112,8 +112,13 @@ def build_model(spec: ModelSpec) -> nn.Module:
         raise ModelError(f"there is no model '{spec.name}'", hint=did_you_mean(spec.name, MODELS))
     try:
         return MODELS[spec.name](dict(spec.arguments))
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"the model '{spec.name}' cannot be built", got=str(error)) from error
+    except ModelError:
+        raise
+    except Exception as error:  # a person's own constructor may raise anything
+        got = f"{type(error).__name__}: {error}"
+        raise ModelError(
+            f"the model '{spec.name}' cannot be built", where=spec.arguments.get("file"), got=got
+        ) from error
 
 
 def ensemble_spec(members: list[ModelSpec]) -> ModelSpec:
@@ -149,7 +154,15 @@ def picture_spec(options: ModelOptions, *, channels: int, size: tuple[int, int],
         library, _, architecture = name.partition("/")
         if library not in ("torchvision", "timm") or not architecture:
             raise ModelError(f"there is no model '{name}' for pictures", hint=_hint(name, PICTURE_MODELS))
-        return ModelSpec(library, {"arch": architecture, "outputs": outputs, "channels": channels})
+        return ModelSpec(
+            library,
+            {
+                "arch": architecture,
+                "outputs": outputs,
+                "channels": channels,
+                **_given(dropout=options.dropout),
+            },
+        )
     return ModelSpec(name, {"channels": channels, "outputs": outputs, **arguments})
 
 

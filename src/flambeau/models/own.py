@@ -124,12 +124,15 @@ def _run_file(path: Path) -> ModuleType:
         raise ModelError("this is not a Python file", where=path, expected="--model file.py:Class")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))  # so that the file may import its neighbours, as when it is run
     try:
         specification.loader.exec_module(module)
     except Exception as error:
         raise ModelError(
             "the file of the model does not run", where=path, got=f"{type(error).__name__}: {error}"
         ) from error
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 
@@ -140,8 +143,8 @@ def own_arguments(own_class: type[nn.Module], known: dict[str, int]) -> dict[str
     """
     meaning = {word: key for key, words in SYNONYMS.items() for word in words}
     arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(own_class.__init__).parameters.items():
-        if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+    for name, parameter in inspect.signature(own_class).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         key = meaning.get(name)
         if key in known:

@@ -30,7 +30,16 @@ WRAPPERS = (
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
 # What torch's restricted unpickler raises for bytes that are not a checkpoint, depending on where they stray.
-DAMAGED_FILE = (OSError, EOFError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+DAMAGED_FILE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+)
 
 PICKLED_MODEL_HELP = """\
 convert it once, where the class that wrote it can be imported and you trust the file:

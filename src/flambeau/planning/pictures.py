@@ -22,8 +22,10 @@ SIDES = {"cuda": 160, "mps": 128}
 CPU_SIDE, CPU_SIDE_ROWS, CPU_SIDE_POWER = 112, 400, 0.25
 CPU_SIDES = (64, 128)
 PRETRAINED_SIDES = {"cpu": 128, "cuda": 224, "mps": 192}
+# Beyond this side the small residual net's first maps cost more than they tell.
+LARGEST_SMALL_NET_SIDE = 160
 # Pretrained filters were made for large objects: tiny pictures are enlarged to this side.
-SMALLEST_PRETRAINED_SIDE = 96
+SMALLEST_PRETRAINED_SIDE = 128
 LARGEST_TINY_SIDE = 40
 # Sides are multiples of this, which the halvings of every net divide without a remainder.
 SIDE_STEP = 8
@@ -73,9 +75,9 @@ def plan_pictures(
     words = find_words(hints, classes)
     plan_size(choices, facts, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_channels(choices, facts, pretrained=pretrained)
-    plan_augmentation(choices, facts, classes, words, task=task)
+    plan_augmentation(choices, facts, classes, words)
     plan_picture_model(choices, pretrained=pretrained, device=machine["device"])
-    plan_length(choices, rows=rows, pretrained=pretrained, task=task)
+    plan_length(choices, rows=rows, pretrained=pretrained)
     plan_steps(choices, rows=rows, pretrained=pretrained, task=task)
     plan_precision(choices, machine)
 
@@ -147,7 +149,7 @@ def plan_channels(choices: Choices, facts: PictureFacts, *, pretrained: bool) ->
 
 
 def plan_augmentation(
-    choices: Choices, facts: PictureFacts, classes: tuple[str, ...], words: set[str], *, task: str
+    choices: Choices, facts: PictureFacts, classes: tuple[str, ...], words: set[str]
 ) -> None:
     """Fill in the random changes: only those that leave the meaning as it is."""
     medical, directed = (
@@ -183,7 +185,7 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
     if pretrained:
         return
     height, width = choices.get("image.size")
-    if max(height, width) <= 2 * NATIVE_SIDE:
+    if max(height, width) <= LARGEST_SMALL_NET_SIDE:
         name = choices.choose("model.name", "small_resnet", "a short residual net, made for small pictures")
     else:
         name = choices.choose(
@@ -203,20 +205,18 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
         choices.choose("model.dropout", 0.1, "large pictures, and usually few of them")
 
 
-def plan_length(choices: Choices, *, rows: int, pretrained: bool, task: str) -> None:
+def plan_length(choices: Choices, *, rows: int, pretrained: bool) -> None:
     """Fill in epochs: few samples are seen more often, in proportion to a power of their number."""
     if pretrained:
-        epochs = bounded(130 * rows**-0.3, 4, 40)
-        choices.choose("training.head_epochs", 30, "the new head learns on fixed features first, at no cost")
+        epochs = bounded(200 * rows**-0.3, 4, 40)
+        choices.choose("training.head_epochs", 30, "the new head learns first, on features computed once")
         reason = f"{rows:,} samples and a body that has learnt already"
     else:
         epochs = bounded(430 * rows**-0.37, 5, 80)
         choices.choose("training.head_epochs", 0, "there is no pretrained body")
         reason = f"{rows:,} samples: fewer samples are seen more often"
     choices.choose("training.epochs", epochs, reason)
-    choices.choose(
-        "training.patience", 0, "the learning rate falls to zero at the end, which is where nets are best"
-    )
+    choices.choose("training.patience", 0, "the learning rate falls to zero, and nets are best at that end")
 
 
 def bounded(value: float, low: int, high: int) -> int:
@@ -226,25 +226,31 @@ def bounded(value: float, low: int, high: int) -> int:
 
 def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> None:
     """Fill in batch size, optimizer and what keeps a net from learning by heart."""
-    batch = 32 if rows < 600 else 64 if rows < 20_000 else 128
+    small = 32 if pretrained else 16
+    batch = small if rows < 600 else 64 if rows < 20_000 else 128
     choices.choose("training.batch_size", batch, "many small steps while data are few")
     name = choices.choose("training.optimizer.name", "adamw", "steady for every net here")
     if name == "sgd":
         choices.choose("training.optimizer.lr", 0.05, "usual for SGD with momentum")
         choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
     else:
-        lr, why = (
-            (5e-3, "of the head; the body takes a share of it") if pretrained else (2e-3, "the best tried")
+        lr = 1e-2 if pretrained else 2e-3
+        why = (
+            "of the head; the body takes a tenth of it" if pretrained else "for nets with batch normalisation"
         )
         choices.choose("training.optimizer.lr", lr, why)
         choices.choose("training.optimizer.weight_decay", 0.05, "usual for AdamW")
     smoothing = 0.1 if task == "classification" else 0.0
-    why = "labels are never certain" if smoothing else "only exclusive classes are smoothed"
+    why = (
+        "keeps the net from being too sure of its training labels"
+        if smoothing
+        else "only exclusive classes are smoothed"
+    )
     choices.choose("training.label_smoothing", smoothing, why)
     steps = max(1, rows // choices.get("training.batch_size")) * choices.get("training.epochs")
     decay = 0.99 if steps < 5_000 else 0.998
     choices.choose("training.ema", decay, f"averages the last weights of about {steps:,} steps")
-    choices.choose("training.clip_norm", 1.0, "one odd batch cannot throw the weights far")
+    choices.choose("training.clip_norm", 0.0, "AdamW bounds the length of a step by itself")
     choices.choose("training.bags", 1, "one model")
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from flambeau.recipe import Choices
 
-# Rows, all parts together, below which a table counts as tiny, small or middling.
+# Rows, all parts together, below which a table counts as minute, tiny, small or middling.
+MINUTE_ROWS = 500
 TINY_ROWS = 1_000
 SMALL_ROWS = 6_000
 MIDDLING_ROWS = 50_000
@@ -94,17 +95,19 @@ def epochs_for(rows: int, task: str) -> tuple[int, str]:
 
 def batch_for(rows: int) -> tuple[int, str]:
     """Rows a step, and why."""
-    if rows < TINY_ROWS:
+    if rows < MINUTE_ROWS:
         return 32, f"{rows:,} rows: small batches make enough steps"
     if rows < LARGE_BATCH_ROWS:
-        return 256, f"{rows:,} rows make enough steps"
+        return 256, f"{rows:,} rows: large enough to be quick, small enough to learn from"
     return 1024, f"{rows:,} rows make enough steps, even large ones"
 
 
 def rate_for(rows: int, task: str) -> tuple[float, float, str]:
     """Learning rate, weight decay, and why."""
-    if rows < TINY_ROWS:
+    if rows < MINUTE_ROWS:
         return 2e-3, 0.1, "small batches, few rows: short steps and much decay"
+    if rows < TINY_ROWS:
+        return 8e-3, 0.1, "few steps in all: long ones, and much decay"
     if rows < SMALL_ROWS:
         return 4e-3, 0.1, "few rows: short steps and much decay keep the functions smooth"
     if task == "regression":
@@ -112,9 +115,18 @@ def rate_for(rows: int, task: str) -> tuple[float, float, str]:
     return 8e-3, 1e-2, "the bends of the piecewise-linear embeddings start at 0 and have far to go"
 
 
+def scaling_for(rows: int) -> tuple[str, str]:
+    """How numbers are scaled, and why."""
+    if rows < MINUTE_ROWS:
+        return "standard", f"{rows:,} rows: too few to tell more than a mean and a deviation"
+    if rows < TINY_ROWS:
+        return "robust", f"{rows:,} rows: too few to tell a distribution; far-off values are bounded"
+    return "quantile", "far-off values and odd distributions do no harm"
+
+
 def _plan_preparation(choices: Choices, rows: int, number_features: int) -> None:
-    reason = "far-off values and odd distributions do no harm"
-    choices.choose("table.scaling", "quantile", reason)
+    scaling, reason = scaling_for(rows)
+    choices.choose("table.scaling", scaling, reason)
     bins, reason = bins_for(rows, number_features)
     choices.choose("table.bins", bins, reason)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
 from flambeau.stages.starting_weights import StartingWeights
 from flambeau.stages.validating import predict_rows, validation_of
+from flambeau.training.checkpoint import CheckpointError
 from flambeau.training.fit import SCHEDULES
 from flambeau.training.loop import Technique
 from flambeau.training.losses import Loss, classification_loss, multilabel_loss, regression_loss
@@ -56,7 +58,7 @@ def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) ->
     """The description of the model that the recipe asks for, for these data."""
     schema = material.samples.schema
     if material.weights is not None:
-        return material.weights.spec(schema.outputs, recipe.image.channels or 3)
+        return material.weights.spec(schema.outputs, recipe.image.channels or 3, recipe.model.dropout)
     if isinstance(preparation, TablePreparation):
         return table_spec(
             recipe.model,
@@ -88,7 +90,7 @@ def make_model(
     try:
         with torch.no_grad():
             answer = model(*trial)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except Exception as error:  # a person's own forward may raise anything
         raise ModelError(
             f"the model '{spec.name}' fails on inputs of shape {shapes}",
             where=spec.arguments.get("file"),
@@ -145,13 +147,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe, body: list[str], device: to
     return make_adamw(groups, beta1=options.momentum, beta2=options.beta2, device=device)
 
 
-def make_technique(recipe: Recipe, device: torch.device) -> Technique:
+def make_technique(recipe: Recipe, device: torch.device, stage: Stage) -> Technique:
     """How a step is done, from the recipe."""
     options = recipe.training
     return Technique(
-        epochs=options.epochs or 1,
+        epochs=stage.epochs or options.epochs or 1,
         schedule=partial(SCHEDULES[options.schedule.name], warmup=options.schedule.warmup),
-        seed=recipe.seed,
+        seed=mix_seed(recipe.seed, stage.number),
         average_decay=options.ema or 0.0,
         clip_norm=options.clip_norm or 0.0,
         micro_batch=options.micro_batch or 0,
@@ -170,7 +172,8 @@ class Stage:
         folder: of its checkpoints.
         journal: receives its records.
         should_stop: asked after each step.
-        start: weights of an earlier run, of which those that fit by name and shape are taken.
+        start: weights of an earlier run.
+        epochs: instead of the recipe's, where the trainings before this one stopped early.
     """
 
     number: int
@@ -179,6 +182,7 @@ class Stage:
     journal: Journal
     should_stop: Callable[[], bool] = lambda: False
     start: dict[str, Tensor] | None = None
+    epochs: int | None = None
 
 
 def assemble(
@@ -197,7 +201,7 @@ def assemble(
     model = make_model(spec, material.weights, seed, first, material.samples.schema.outputs).to(device)
     fit_bins(model, feed, train_rows)
     if stage.start is not None:
-        load_partly(model, stage.start)
+        begin_from(model, stage.start)
     lay_out(model, recipe.training.memory_format or "contiguous")
     body = material.weights.body_names(model) if material.weights is not None else []
     batches = Batches(
@@ -214,7 +218,7 @@ def assemble(
         batches,
         make_optimizer(model, recipe, body, device),
         make_loss(recipe, material, train_rows, device),
-        make_technique(recipe, device),
+        make_technique(recipe, device, stage),
         make_session(material, feed, valid_rows, recipe, stage),
         feed,
         valid_rows,
@@ -254,16 +258,39 @@ def fit_bins(model: nn.Module, feed: Feed, train_rows: np.ndarray) -> None:
         set_edges(numbers.cpu().numpy())
 
 
-def translate_training_error(error: Exception, folder: Path) -> Exception:
-    """What a training's failure means to a person."""
-    if isinstance(error, OSError):
-        return RunError(
+def begin_from(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Copy the weights of an earlier run. Raises ModelError where not all of them fit."""
+    report = load_partly(model, tensors)
+    if report.missing or report.other_shape or report.unexpected:
+        raise ModelError(
+            "the earlier run has another model",
+            got=str(report),
+            expected="the same model, picture size and columns",
+            command="flambeau train … --recipe EARLIER_RUN/recipe.yaml",
+        )
+
+
+@contextmanager
+def explained(parts: Parts) -> Iterator[None]:
+    """What goes wrong in a training, told to a person.
+
+    Raises RunError for a checkpoint that cannot be written, ModelError for a loss that diverges or a model that is
+    too large.
+    """
+    folder = parts.session.folder
+    try:
+        yield
+    except CheckpointError as error:
+        raise RunError(
             "a checkpoint could not be written; the ones before it are kept",
             where=folder,
-            got=error.strerror or str(error),
+            got=str(error),
             expected="free space",
             command=f"flambeau resume {folder.parent.parent}",
-        )
-    if isinstance(error, ArithmeticError):
-        return ModelError("the training diverged", got=str(error), command="--set training.optimizer.lr=…")
-    return error
+        ) from error
+    except ArithmeticError as error:
+        raise ModelError(
+            "the training diverged", got=str(error), command="--set training.optimizer.lr=…"
+        ) from error
+    except MemoryError as error:
+        raise ModelError("the model does not fit into memory", got=str(error)) from error

@@ -13,7 +13,7 @@ from flambeau.data.batches import Batches, gather_tensors, ordered_batches
 from flambeau.models.backbone import find_head, remove_head
 from flambeau.recipe import Recipe
 from flambeau.stages.fitting import Parts, make_optimizer
-from flambeau.stages.validating import EVALUATION_BATCH
+from flambeau.stages.validating import evaluation_batch
 from flambeau.training.session import run_session
 from flambeau.training.state import Validation
 
@@ -26,12 +26,14 @@ def backbone_features(model: nn.Module, parts: Parts, rows: np.ndarray) -> Tenso
     with torch.inference_mode():
         blocks = [
             body(*inputs).flatten(1)
-            for inputs in ordered_batches(parts.feed.gather, torch.from_numpy(rows), EVALUATION_BATCH)
+            for inputs in ordered_batches(
+                parts.feed.gather, torch.from_numpy(rows), evaluation_batch(parts.feed)
+            )
         ]
     return torch.cat(blocks).clone()
 
 
-def train_head(parts: Parts, recipe: Recipe) -> None:
+def train_head(parts: Parts, recipe: Recipe, features: np.ndarray) -> None:
     """Train the head alone for `training.head_epochs` epochs; the body's features are computed only once.
 
     A head that is not linear is left to the training of the whole model.
@@ -39,14 +41,15 @@ def train_head(parts: Parts, recipe: Recipe) -> None:
     Args:
         parts: of the training that follows; its model's head is replaced by the trained one.
         recipe: resolved.
+        features: (n, features) of all samples, from `backbone_features`.
     """
     epochs = recipe.training.head_epochs or 0
     head = parts.model.get_submodule(find_head(parts.model))
     if epochs == 0 or not isinstance(head, nn.Linear):
         return
     rows = parts.batches.rows
-    features = backbone_features(parts.model, parts, np.concatenate([rows.numpy(), parts.valid_rows]))
-    own = features[: len(rows)]
+    device = parts.technique.device
+    own = torch.from_numpy(features[rows.numpy()]).to(device)
     batches = Batches(
         gather=gather_tensors(own),
         targets=parts.feed.targets[rows.to(parts.feed.targets.device)],
@@ -54,13 +57,13 @@ def train_head(parts: Parts, recipe: Recipe) -> None:
         batch_size=min(HEAD_BATCH, recipe.training.batch_size or HEAD_BATCH),
         seed=parts.batches.seed,
     )
-    device = parts.technique.device
     alone = nn.Linear(head.in_features, head.out_features).to(device)
     alone.load_state_dict(head.state_dict())
     technique = replace(parts.technique, epochs=epochs, micro_batch=0, precision="fp32", average_decay=0.0)
     validate = None
     if len(parts.valid_rows):
-        validate = partial(_judge, features=features[len(rows) :], parts=parts)
+        judged = torch.from_numpy(features[parts.valid_rows]).to(device)
+        validate = partial(_judge, features=judged, parts=parts)
     session = replace(
         parts.session,
         folder=parts.session.folder.with_name(parts.session.folder.name + "-head"),

@@ -15,9 +15,10 @@ from flambeau.data.batches import Change, Gather, Inputs, gather_pixels, gather_
 from flambeau.deploy.bundle import Preparation
 from flambeau.recipe import Recipe
 from flambeau.stages.material import Material
+from flambeau.stages.start import Start
 from flambeau.transforms.augment import augment_pictures, mixup_pictures
 from flambeau.transforms.image import PicturePreparation, fit_pictures
-from flambeau.transforms.table import TargetScaler, fit_table, fit_target
+from flambeau.transforms.table import TablePreparation, TargetScaler, fit_table, fit_target
 
 SHARE_OF_DEVICE_MEMORY = 0.3
 
@@ -43,37 +44,51 @@ class Feed:
     targets: Tensor
 
 
-def make_feed(material: Material, fitting_rows: np.ndarray, recipe: Recipe, device: torch.device) -> Feed:
-    """Fit the preparation on these rows alone and make everything ready for all rows."""
-    samples = material.samples
-    task = samples.schema.task
-    scaler = fit_target(samples.targets[fitting_rows]) if task == "regression" else TargetScaler(0.0, 1.0)
-    plain = scaler.scale(samples.targets) if task == "regression" else samples.targets
-    targets = torch.from_numpy(np.ascontiguousarray(plain)).to(device)
-    if material.pixels is not None:
-        classes = len(samples.schema.classes) if task == "classification" else 0
-        return _picture_feed(material.pixels, fitting_rows, recipe, device, scaler, targets, classes)
-    assert samples.columns is not None
-    kinds = {column.name: column.kind for column in samples.schema.used_columns}
-    fitted = {name: values[fitting_rows] for name, values in samples.columns.items()}
-    preparation = fit_table(fitted, kinds, scaling=recipe.table.scaling or "quantile", rare=recipe.table.rare)
-    numbers, categories = preparation.transform(samples.columns)
-    gather = gather_tensors(torch.from_numpy(numbers).to(device), torch.from_numpy(categories).to(device))
-    return Feed(preparation, scaler, gather, gather, None, targets)
-
-
-def _picture_feed(
-    pixels: np.ndarray,
+def make_feed(
+    material: Material,
     fitting_rows: np.ndarray,
     recipe: Recipe,
     device: torch.device,
-    scaler: TargetScaler,
-    targets: Tensor,
-    classes: int,
+    start: Start | None = None,
 ) -> Feed:
+    """Fit the preparation on these rows alone, or take the earlier run's, and make everything ready for all rows."""
+    samples = material.samples
+    task = samples.schema.task
+    scaler = TargetScaler(0.0, 1.0)
+    if start is not None:
+        scaler = start.scaler
+    elif task == "regression":
+        scaler = fit_target(samples.targets[fitting_rows])
+    plain = scaler.scale(samples.targets) if task == "regression" else samples.targets
+    targets = torch.from_numpy(np.ascontiguousarray(plain)).to(device)
+    prepared = None if start is None else start.preparation
+    if material.pixels is not None:
+        if not isinstance(prepared, PicturePreparation):
+            prepared = fit_pixels_of(material.pixels, fitting_rows, recipe)
+        classes = len(samples.schema.classes) if task == "classification" else 0
+        return _picture_feed(material.pixels, prepared, recipe, device, scaler, targets, classes)
+    assert samples.columns is not None
+    if not isinstance(prepared, TablePreparation):
+        prepared = fit_columns_of(material, fitting_rows, recipe)
+    numbers, categories = prepared.transform(samples.columns)
+    gather = gather_tensors(torch.from_numpy(numbers).to(device), torch.from_numpy(categories).to(device))
+    return Feed(prepared, scaler, gather, gather, None, targets)
+
+
+def fit_columns_of(material: Material, fitting_rows: np.ndarray, recipe: Recipe) -> TablePreparation:
+    """The preparation of a table, fitted on these rows."""
+    samples = material.samples
+    assert samples.columns is not None
+    kinds = {column.name: column.kind for column in samples.schema.used_columns}
+    fitted = {name: values[fitting_rows] for name, values in samples.columns.items()}
+    return fit_table(fitted, kinds, scaling=recipe.table.scaling or "quantile", rare=recipe.table.rare)
+
+
+def fit_pixels_of(pixels: np.ndarray, fitting_rows: np.ndarray, recipe: Recipe) -> PicturePreparation:
+    """The preparation of pictures, its statistics from these rows."""
     image = recipe.image
     assert image.size is not None and image.channels is not None and image.normalise is not None
-    preparation = fit_pictures(
+    return fit_pictures(
         _spread(pixels, fitting_rows),
         size=image.size,
         channels=image.channels,
@@ -82,6 +97,17 @@ def _picture_feed(
         interpolation=image.interpolation,
         normalise=image.normalise,
     )
+
+
+def _picture_feed(
+    pixels: np.ndarray,
+    preparation: PicturePreparation,
+    recipe: Recipe,
+    device: torch.device,
+    scaler: TargetScaler,
+    targets: Tensor,
+    classes: int,
+) -> Feed:
     layout = (
         torch.channels_last if recipe.training.memory_format == "channels_last" else torch.contiguous_format
     )

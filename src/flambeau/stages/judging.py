@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from flambeau.stages.material import Material
 from flambeau.transforms.table import TablePreparation
 
 BASELINE_SIDE = 16
+MOST_PIXEL_ROWS = 20_000
 WORST = 24
 THUMBNAIL_SIDE = 96
 
@@ -32,11 +33,13 @@ class Judged:
         rows: (n,) positions of the samples.
         predictions: of the model, in the units of the task.
         baselines: name → predictions on the same rows.
+        raw: predictions before they were calibrated.
     """
 
     rows: np.ndarray
     predictions: np.ndarray
     baselines: dict[str, np.ndarray]
+    raw: np.ndarray
 
 
 def join_judged(parts: list[Judged]) -> Judged:
@@ -48,6 +51,7 @@ def join_judged(parts: list[Judged]) -> Judged:
         rows[order],
         np.concatenate([part.predictions for part in parts])[order],
         {name: np.concatenate([part.baselines[name] for part in parts])[order] for name in names},
+        np.concatenate([part.raw for part in parts])[order],
     )
 
 
@@ -62,20 +66,25 @@ def judge_baselines(
     if not recipe.evaluation.baselines:
         return {}, []
     schema = material.samples.schema
-    known = np.concatenate([split.train, split.valid])
+    known = np.union1d(split.train, split.valid)
     categorical: list[int] = []
-    kind: Any = "table"
-    if material.pixels is not None:
-        kind = "pixels" if features is None else "features"
-        inputs = small_pixels(material.pixels) if features is None else features
-    else:
+    kind: Literal["table", "pixels", "features"] = "table"
+    if material.pixels is None:
         assert isinstance(feed.preparation, TablePreparation) and material.samples.columns is not None
         inputs, categorical = feed.preparation.raw_features(material.samples.columns)
+        known_inputs, tested_inputs = inputs[known], inputs[split.test]
+    elif features is None:
+        kind = "pixels"
+        known = thin(known, recipe.seed)
+        known_inputs, tested_inputs = (small_pixels(material.pixels, rows) for rows in (known, split.test))
+    else:
+        kind = "features"
+        known_inputs, tested_inputs = features[known], features[split.test]
     return fit_baselines(
         schema.task,
-        inputs[known].astype(np.float32),
+        known_inputs.astype(np.float32, copy=False),
         material.samples.targets[known],
-        inputs[split.test].astype(np.float32),
+        tested_inputs.astype(np.float32, copy=False),
         outputs=schema.outputs,
         categorical=categorical,
         seed=recipe.seed,
@@ -83,15 +92,22 @@ def judge_baselines(
     )
 
 
-def small_pixels(pixels: np.ndarray) -> np.ndarray:
-    """(n, height, width, channels) → (n, features) float32: means over a coarse grid, from 0 to 1."""
+def thin(rows: np.ndarray, seed: int) -> np.ndarray:
+    """At most as many rows as a linear model on pixels is fitted on, so that no others are read."""
+    if len(rows) <= MOST_PIXEL_ROWS:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, MOST_PIXEL_ROWS, replace=False))
+
+
+def small_pixels(pixels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(n, height, width, channels) → (wanted rows, features) float32: means over a coarse grid, from 0 to 1."""
     scale = np.float32(65535 if pixels.dtype == np.uint16 else 255)
     rows = np.linspace(0, pixels.shape[1], min(BASELINE_SIDE, pixels.shape[1]) + 1).astype(int)[:-1]
     columns = np.linspace(0, pixels.shape[2], min(BASELINE_SIDE, pixels.shape[2]) + 1).astype(int)[:-1]
     areas = np.outer(np.diff([*rows, pixels.shape[1]]), np.diff([*columns, pixels.shape[2]]))
     blocks = []
-    for start in range(0, len(pixels), 512):
-        block = np.asarray(pixels[start : start + 512], dtype=np.float32)
+    for start in range(0, len(wanted), 512):
+        block = np.asarray(pixels[wanted[start : start + 512]], dtype=np.float32)
         sums = np.add.reduceat(np.add.reduceat(block, rows, axis=1), columns, axis=2)
         blocks.append((sums / (areas[None, :, :, None] * scale)).reshape(len(block), -1))
     return np.concatenate(blocks)
@@ -127,6 +143,9 @@ def make_scores(
         "standing": standing,
         "calibration": None if task == "regression" else {"temperature": temperature},
         "classes": list(samples.schema.classes),
+        "kept": "a model trained on all samples, after the test"
+        if folds > 1 or recipe.split.refit
+        else "the model that was tested",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,18 @@ from flambeau.deploy.bundle import Bundle, save_bundle
 from flambeau.errors import RunError
 from flambeau.insight.report import write_report
 from flambeau.planning.common import class_counts
-from flambeau.recipe import Choices, Recipe
+from flambeau.recipe import Choices
 from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records import RunFolder
 from flambeau.records.environment import environment
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, worst_mistakes
 from flambeau.stages.material import Material
+from flambeau.stages.setting import file_digests
+from flambeau.training.checkpoint import remove_older
 
 LISTED_CHANGES = 5
+FINAL_NUMBER = 10_000
 
 
 def fingerprint(samples: Samples) -> str:
@@ -83,7 +87,8 @@ def keep_plan(run: RunFolder, samples: Samples, splits: list[Split], choices: Ch
     recipe = choices.recipe
     run.write_json("data.json", describe_data(samples, recipe.source))
     run.write_json("split.json", split_to_json(splits))
-    run.write_json("environment.json", environment(recipe.device, recipe.threads, command))
+    facts = environment(recipe.device, recipe.threads, command)
+    run.write_json("environment.json", {**facts, "files": file_digests(recipe)})
     # last, because a folder with a recipe is one that can be resumed
     run.write_text("recipe.yaml", recipe_to_yaml(choices))
 
@@ -123,7 +128,6 @@ def keep_result(
     judged: Judged,
     scores: dict[str, Any],
     bundle: Bundle,
-    recipe: Recipe,
     journal: Journal,
 ) -> None:
     """Write predictions, scores, worst mistakes, the bundle, the report, and the digests of all of it."""
@@ -142,4 +146,17 @@ def keep_result(
     journal({"kind": "scores", **scores})
     journal.stage("report", "writing the report")
     write_report(run.path)
+    clear_checkpoints(run)
     run.write_digests()
+
+
+def clear_checkpoints(run: RunFolder) -> None:
+    """Keep the newest checkpoint of the trainings whose models are kept; those of folds have done their work."""
+    trainings = sorted(run.checkpoints.glob("training-*"))
+    final = [folder for folder in trainings if int(folder.name.split("-")[1]) >= FINAL_NUMBER]
+    for folder in trainings:
+        if final and folder not in final:
+            shutil.rmtree(folder)
+            continue
+        remove_older(folder, "middle", keep=0)
+        remove_older(folder, "last", keep=1)

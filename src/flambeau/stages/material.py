@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from flambeau.data.cache import cached_pictures
-from flambeau.data.check import check_counts, check_samples
+from flambeau.data.check import check_counts, check_parts, check_samples
 from flambeau.data.duplicates import Duplicates, find_duplicates, merge_groups
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
-from flambeau.errors import DataError
+from flambeau.errors import DataError, RecipeError
 from flambeau.planning.common import plan_class_weights, plan_machine, plan_score
 from flambeau.planning.machine import Machine
 from flambeau.planning.pictures import plan_pictures
@@ -31,6 +31,7 @@ class Material:
     Args:
         samples: those that can be read.
         pixels: (n, height, width, channels), often a memory map; None for tables.
+        duplicates: samples that repeat others.
         groups: (n,) integers; equal ones stay on one side; None where nothing groups the samples.
         weights: of a pretrained model, or None.
         findings: of reading and checking.
@@ -38,6 +39,7 @@ class Material:
 
     samples: Samples
     pixels: np.ndarray | None
+    duplicates: Duplicates
     groups: np.ndarray | None
     weights: StartingWeights | None
     findings: tuple[Finding, ...]
@@ -105,10 +107,10 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
     schema = samples.schema
     for finding in samples.findings:
         journal.finding(finding)
-    check_counts(samples)
     plan_machine(choices, machine)
     plan_score(choices, rows=len(samples), schema=schema, came_split=samples.parts is not None)
-    plan_class_weights(choices, targets=samples.targets, schema=schema)
+    fitted = np.ones(len(samples), dtype=bool) if samples.parts is None else samples.parts != "test"
+    plan_class_weights(choices, targets=samples.targets[fitted], schema=schema)
     if schema.source == "pictures":
         return _gather_pictures(samples, choices, machine, journal)
     kinds = [column.kind for column in schema.used_columns]
@@ -167,7 +169,6 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
     readable = np.flatnonzero(cached.readable)
     if len(readable) < len(samples):
         samples = samples.take(readable)
-        check_counts(samples)
     return _checked(samples, cached.pixels, weights, unreadable, recipe, journal)
 
 
@@ -184,11 +185,16 @@ def _checked(
     findings = check_samples(samples, duplicates, None, unreadable, recipe)
     for finding in findings:
         journal.finding(finding)
-    errors = [finding for finding in findings if finding.level == "error"]
-    if errors:
-        raise DataError(errors[0].message, where=recipe.source, got=", ".join(errors[0].items[:5]) or None)
     groups = merge_groups(samples.groups, _grouping(duplicates))
-    return Material(samples, pixels, groups, weights, samples.findings + tuple(findings))
+    return Material(samples, pixels, duplicates, groups, weights, samples.findings + tuple(findings))
+
+
+def require_trainable(material: Material) -> None:
+    """Raises DataError where a finding says that nothing can be trained or tested."""
+    check_counts(material.samples)
+    for finding in material.findings:
+        if finding.level == "error":
+            raise DataError(finding.message, got=", ".join(finding.items[:5]) or None)
 
 
 def _grouping(duplicates: Duplicates) -> np.ndarray | None:
@@ -204,12 +210,27 @@ def target_strata(samples: Samples) -> np.ndarray:
     return regression_strata(samples.targets)
 
 
+def check_split(material: Material, splits: list[Split], journal: Journal) -> None:
+    """Tell what a split of our own leaves out, such as classes that the test part lacks."""
+    if len(splits) == 1 and material.samples.parts is None:
+        for finding in check_parts(material.samples, material.duplicates, splits[0]):
+            journal.finding(finding)
+
+
 def divide(material: Material, recipe: Recipe) -> list[Split]:
     """One split, or one a fold of the cross-validation.
 
-    Raises DataError where the samples cannot be divided so.
+    Raises:
+        DataError: the samples cannot be divided so.
+        RecipeError: folds are asked for, and the data came with a test part.
     """
     samples, options = material.samples, recipe.split
+    if options.folds and samples.parts is not None:
+        raise RecipeError(
+            "split.folds asks for cross-validation, but the data came with parts of their own",
+            got=f"{options.folds} folds",
+            expected="--folds 0, or the data without their parts",
+        )
     strata = target_strata(samples)
     try:
         if options.folds:

@@ -1,4 +1,4 @@
-"""Before a training: trust, threads and routes of torch, weights to start from, how many models there will be."""
+"""Before a training: full paths, files that the run depends on, trust, threads and routes of torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import torch
 
 from flambeau.data.places import state_folder
 from flambeau.data.split import Split
-from flambeau.deploy.bundle import load_bundle
-from flambeau.models.joined import Ensemble
-from flambeau.models.own import trust_file
+from flambeau.errors import RecipeError, RunError
+from flambeau.models.own import check_trust, digest_of, trust_file
 from flambeau.recipe import Recipe
-from flambeau.records import find_run
+from flambeau.records import RunFolder
+from flambeau.records.files import digest_file
+
+TRUSTED = "trusted_models.json"
 
 
 def count_trainings(splits: list[Split], recipe: Recipe) -> int:
@@ -22,12 +24,79 @@ def count_trainings(splits: list[Split], recipe: Recipe) -> int:
     return (len(splits) + final) * (recipe.training.bags or 1)
 
 
-def remember_own_model(recipe: Recipe) -> None:
-    """A file of code that the person named is trusted, with its present content, from now on."""
-    if recipe.model.name and ":" in recipe.model.name:
-        trust_file(
-            Path(recipe.model.name.rpartition(":")[0]).resolve(), state_folder() / "trusted_models.json"
+def with_full_paths(recipe: Recipe, source: str) -> Recipe:
+    """A copy whose paths hold from any folder, so that a run can be resumed and verified from anywhere.
+
+    Raises RecipeError for options that exclude each other.
+    """
+    full = recipe.model_copy(deep=True)
+    full.source = _full(source)
+    full.data.test = None if full.data.test is None else _full(full.data.test)
+    if full.model.pretrained is not None:
+        full.model.pretrained = _full(full.model.pretrained)
+    own = own_file(full)
+    if own is not None and full.model.name is not None:
+        full.model.name = f"{own}:{full.model.name.rpartition(':')[2]}"
+    if full.model.pretrained is not None and full.model.name is not None:
+        raise RecipeError(
+            "model.name and model.pretrained are both given, and the weights decide which model it is",
+            got=f"{recipe.model.name} and {recipe.model.pretrained}",
+            expected="one of them; --arch names the architecture of weights in a file",
         )
+    if full.training.minutes is not None and full.training.epochs is not None:
+        raise RecipeError(
+            "training.minutes and training.epochs are both given, and each sets the length",
+            got=f"{full.training.minutes:g} minutes and {full.training.epochs} epochs",
+            expected="one of them",
+        )
+    return full
+
+
+def _full(name: str) -> str:
+    return str(Path(name).resolve()) if Path(name).exists() else name
+
+
+def own_file(recipe: Recipe) -> Path | None:
+    """The file of a person's own model, if the recipe names one."""
+    name = recipe.model.name
+    return Path(name.rpartition(":")[0]).resolve() if name is not None and ":" in name else None
+
+
+def trust_own_model(recipe: Recipe, *, trust: bool) -> None:
+    """A file of code that the person named is trusted, with its present content, from now on.
+
+    Raises ModelError where nobody named the file and it was not trusted before.
+    """
+    file = own_file(recipe)
+    if file is None:
+        return
+    if trust:
+        trust_file(file, state_folder() / TRUSTED)
+    else:
+        check_trust(file, digest_of(file), state_folder() / TRUSTED)
+
+
+def file_digests(recipe: Recipe) -> dict[str, str]:
+    """Digests of the files, beside the data, that decide the result: an own model, weights to start from."""
+    files = [own_file(recipe)]
+    if recipe.model.pretrained is not None:
+        files.append(Path(recipe.model.pretrained))
+    return {str(file): digest_file(file) for file in files if file is not None and file.is_file()}
+
+
+def check_files(run: RunFolder, recipe: Recipe) -> None:
+    """Raises RunError where a file that decides the result has changed since the run was started, and ModelError
+    where an own model was never trained with on this machine.
+    """
+    trust_own_model(recipe, trust=False)
+    for file, digest in run.read_json("environment.json").get("files", {}).items():
+        if not Path(file).is_file() or digest_file(Path(file)) != digest:
+            raise RunError(
+                "a file that decides the result has changed since this run was started",
+                where=file,
+                expected=f"digest {digest}",
+                command="flambeau train … for a new run",
+            )
 
 
 def set_up_torch(recipe: Recipe) -> None:
@@ -38,13 +107,3 @@ def set_up_torch(recipe: Recipe) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-
-
-def start_of(run: Path | None) -> dict[str, torch.Tensor] | None:
-    """The weights that an earlier run ended with; None to start afresh."""
-    if run is None:
-        return None
-    module = load_bundle(find_run(run).model).module
-    if isinstance(module, Ensemble):
-        module = module.models[0]
-    return module.state_dict()

@@ -7,11 +7,15 @@ import time
 from dataclasses import replace
 from itertools import islice
 
+from flambeau.data.split import Split
+from flambeau.errors import ModelError
 from flambeau.recipe import Choices
 from flambeau.stages.fitting import Parts, make_optimizer
 from flambeau.stages.journal import Journal
+from flambeau.stages.trainings import Trainings
 from flambeau.training.loop import StepRecord, Technique, train
 from flambeau.training.precision import lay_out
+from flambeau.training.session import is_out_of_memory
 
 TIMED_STEPS = 4
 SHARE_FOR_TRAINING = 0.9
@@ -48,38 +52,73 @@ def seconds_per_epoch(parts: Parts, choices: Choices) -> float:
     return step * len(parts.batches) + time.perf_counter() - started
 
 
-def set_length(parts: Parts, choices: Choices, journal: Journal, *, trainings: int) -> None:
-    """Fix the epochs that fit into `training.minutes`, and tell how long the training will take.
+def choose_length(trainings: Trainings, split: Split, count: int, *, tune: bool) -> None:
+    """Fix what only a trial can tell, on one of the run's trainings: precision, micro-batch, epochs; tell the time.
 
     Args:
-        parts: of one of the trainings; the others are alike.
-        trainings: how many there are, over folds and bags.
+        trainings: of the run.
+        split: the first one; the others are alike.
+        count: how many trainings there are, over folds and bags.
+        tune: time precision and layout.
     """
+    feed = trainings.feed(split.train)
+
+    def trial() -> Parts:
+        return trainings.parts(feed, split.train, split.valid, number=0, name="trial")
+
+    if tune:
+        tune_precision(trial(), trainings.choices, trainings.journal)
+    while True:
+        try:
+            seconds = seconds_per_epoch(trial(), trainings.choices)
+            break
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        halve_micro_batch(trainings.choices)
+    set_epochs(seconds, trainings.choices, trainings.journal, count)
+
+
+def halve_micro_batch(choices: Choices) -> None:
+    """Half the samples at once. Raises ModelError where not even one fits."""
     options = choices.recipe.training
-    seconds = seconds_per_epoch(parts, choices)
+    size = (options.micro_batch or options.batch_size or 1) // 2
+    if size < 1:
+        raise ModelError(
+            "the device's memory does not hold one sample at a time",
+            expected="a smaller model or picture size",
+            command="--set image.size=64",
+        )
+    choices.fix("training.micro_batch", size, "the batch does not fit into memory at once")
+
+
+def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -> None:
+    """Fix the epochs that fit into `training.minutes`, and tell how long the training will take."""
+    options = choices.recipe.training
     if options.minutes is not None:
         left = options.minutes * 60 * SHARE_FOR_TRAINING - journal.seconds
-        fitting = max(1, min(MOST_EPOCHS, int(left / (seconds * trainings))))
-        if options.epochs is None or "training.epochs" in choices.reasons:
-            reason = f"{options.minutes:g} minutes, at {seconds:.2f} s an epoch and {trainings} trainings"
-            choices.fix("training.epochs", fitting, reason)
-        choices.fix("training.minutes", None, "measured once; the epochs are fixed now")
+        fitting = max(1, min(MOST_EPOCHS, int(left / (seconds * count))))
+        reason = f"{options.minutes:g} minutes, at {seconds:.2g} s an epoch and {count} trainings"
+        choices.fix("training.epochs", fitting, reason)
+        choices.recipe.training.minutes = None
     epochs = choices.recipe.training.epochs or 1
-    total = seconds * epochs * trainings
-    several = f"{trainings} trainings of " if trainings > 1 else ""
-    journal.note(f"training takes about {tell_seconds(total)}: {several}{epochs} epochs of {seconds:.2g} s")
+    several = f"{count} trainings of " if count > 1 else ""
+    total = tell_seconds(seconds * epochs * count)
+    journal.note(f"training takes about {total}: {several}{epochs} epochs of {seconds:.2g} s")
 
 
 def tune_precision(parts: Parts, choices: Choices, journal: Journal) -> None:
-    """Time precision and layout on this machine and fix the fastest in the recipe."""
-    layouts = (
-        ["contiguous"] if choices.recipe.training.memory_format is None else ["contiguous", "channels_last"]
-    )
+    """Time precision and layout on this machine and fix the fastest of those that the person left open."""
+    given = choices.recipe.training
+    precisions = ["fp32", "bf16"] if "training.precision" in choices.reasons else [given.precision or "fp32"]
+    layouts = [given.memory_format or "contiguous"]
+    if parts.feed.change is not None and "training.memory_format" in choices.reasons:
+        layouts = ["contiguous", "channels_last"]
     times = {
         (precision, layout): seconds_per_step(
             parts, choices, replace(parts.technique, precision=precision), layout
         )
-        for precision in ("fp32", "bf16")
+        for precision in precisions
         for layout in layouts
     }
     listed = ", ".join(
@@ -87,7 +126,8 @@ def tune_precision(parts: Parts, choices: Choices, journal: Journal) -> None:
     )
     journal.note(f"a step takes: {listed}")
     precision, layout = min(times, key=lambda key: times[key])
-    choices.fix("training.precision", precision, "the fastest when timed on this machine")
+    if len(precisions) > 1:
+        choices.fix("training.precision", precision, "the fastest when timed on this machine")
     if len(layouts) > 1:
         choices.fix("training.memory_format", layout, "the fastest when timed on this machine")
 

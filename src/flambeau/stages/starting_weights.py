@@ -36,9 +36,10 @@ class StartingWeights:
     origin: str
     licence: str
 
-    def spec(self, outputs: int, channels: int) -> ModelSpec:
-        """The description of the model with another head."""
-        return ModelSpec(self.library, {"arch": self.arch, "outputs": outputs, "channels": channels})
+    def spec(self, outputs: int, channels: int, dropout: float | None) -> ModelSpec:
+        """The description of the model with another head; `dropout` None leaves the model's own."""
+        arguments = {"arch": self.arch, "outputs": outputs, "channels": channels}
+        return ModelSpec(self.library, arguments if dropout is None else {**arguments, "dropout": dropout})
 
     def fill(self, model: nn.Module) -> None:
         """Copy everything but the head into the model. Raises ModelError where hardly anything fits."""
@@ -78,7 +79,8 @@ def find_starting_weights(choices: Choices, schema: Schema, journal: Journal) ->
             journal.note(f"{found.path} is on the disk but cannot be used: {error.what}")
             continue
         choices.fix("model.pretrained", str(found.path), "these weights are on the disk already")
-        choices.fix("model.arch", weights.arch, "the architecture of these weights")
+        arch = weights.arch if weights.library == "torchvision" else f"{weights.library}/{weights.arch}"
+        choices.fix("model.arch", arch, "the architecture of these weights")
         return weights
     return None
 

@@ -14,17 +14,27 @@ from flambeau.evaluation.evaluate import predict_batches
 from flambeau.evaluation.metrics import higher_is_better, score_predictions
 from flambeau.stages.inputs import Feed
 from flambeau.training.state import Validation
+from flambeau.transforms.image import PicturePreparation
 
-EVALUATION_BATCH = 512
+LARGEST_BATCH = 512
+PIXELS_A_BATCH = LARGEST_BATCH * 128 * 128
 MOST_CALIBRATED = 2_000_000
 _LEAST_PROBABILITY = 1e-7
+
+
+def evaluation_batch(feed: Feed) -> int:
+    """Samples to evaluate at once: fewer of larger pictures, so that memory is bounded."""
+    if not isinstance(feed.preparation, PicturePreparation):
+        return LARGEST_BATCH
+    height, width = feed.preparation.size
+    return max(1, min(LARGEST_BATCH, PIXELS_A_BATCH // (height * width)))
 
 
 def predict_rows(
     module: nn.Module, feed: Feed, rows: np.ndarray, task: str, *, flip: bool = False
 ) -> np.ndarray:
     """Predictions for these rows, in the units of the task."""
-    batches = ordered_batches(feed.gather, torch.from_numpy(rows), EVALUATION_BATCH)
+    batches = ordered_batches(feed.gather, torch.from_numpy(rows), evaluation_batch(feed))
     return predict_batches(
         module, batches, task, target_mean=feed.scaler.mean, target_std=feed.scaler.std, flip_average=flip
     )

@@ -23,6 +23,10 @@ from torch.optim import Optimizer
 DIGEST_BYTES = 16
 
 
+class CheckpointError(OSError):
+    """A checkpoint could not be written; those before it stay."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A state that was read back: tensors by name, and plain values."""
@@ -91,30 +95,42 @@ def write_checkpoint(
 
     Args:
         folder: made if absent.
-        kind: "last", "middle" or "best".
+        kind: "last" (the start of an epoch) or "middle" (inside one).
         number: optimizer steps done; the newest checkpoint of a kind has the largest.
         tensors: moved to the CPU and made contiguous.
         values: plain values, kept as JSON in the file's header.
 
     Raises:
-        OSError: nothing is left behind, and the checkpoints before it stay.
+        CheckpointError: nothing is left behind, and the checkpoints before it stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     data = save_tensors(_without_sharing(plain), metadata={"values": json.dumps(values)})
     digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
     path = folder / f"{kind}-{number:09d}.{digest}.safetensors"
-    temporary = folder / f".{kind}-{os.getpid()}.tmp"
+    temporary = folder / f".{kind}.tmp"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+        _flush_folder(folder)
+    except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise
+        raise CheckpointError(error.strerror or str(error)) from error
     return path
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where folders can be opened (not on Windows)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def checkpoint_paths(folder: Path, kind: str) -> list[Path]:

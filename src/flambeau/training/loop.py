@@ -104,11 +104,12 @@ def accumulate_gradients(
         value.backward()
         return value.detach()
     total = torch.zeros((), device=targets.device)
-    for start in range(0, count, size):
-        part = slice(start, start + size)
+    # parts of equal size, give or take one: a part of one sample would have no batch statistics
+    parts = math.ceil(count / size)
+    for *part, aims in zip(*(tensor.tensor_split(parts) for tensor in (*inputs, targets)), strict=True):
         with autocast_to(technique.precision, technique.device):
-            value = loss(model(*(tensor[part] for tensor in inputs)), targets[part])
-        value = value * (len(targets[part]) / count)
+            value = loss(model(*part), aims)
+        value = value * (len(aims) / count)
         value.backward()
         total += value.detach()
     return total
@@ -157,6 +158,8 @@ def train(
     position = position or Position()
     steps = len(batches)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    # a step that failed half-way, out of memory, may have left some
+    optimizer.zero_grad(set_to_none=True)
     while position.epoch < technique.epochs:
         model.train()
         loss_total = torch.tensor(float(position.loss_total), device=technique.device)

@@ -80,26 +80,31 @@ def run_session(
         session: how it is watched over.
 
     Returns:
-        The state; its `kept` module holds the weights of the best epoch.
+        The state; its `evaluated` module holds the weights of the best epoch.
 
     Raises:
         Interrupted: `should_stop` said so; a checkpoint was written.
         ArithmeticError: the loss was not finite after `MAX_ROLLBACKS` rollbacks.
         MemoryError: one sample at a time does not fit.
-        OSError: a checkpoint could not be written; the ones before it stay.
+        CheckpointError: a checkpoint could not be written; the ones before it stay.
     """
     state = TrainingState.start(model, optimizer, technique)
     resume(state, session)
-    while True:
+    while not (state.finished or state.stopped(session.patience)):
+        diverged = ""
         try:
             _run_epochs(state, batches, loss, session)
-            break
+            continue
         except _DivergedError as error:
-            _roll_back(state, session, str(error))
+            diverged = str(error)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            _step_down(state, session, len(next(batches.epoch(0))[1]))
+        # outside the handlers, because a traceback keeps the failed step's tensors alive
+        if diverged:
+            _roll_back(state, session, diverged)
+        else:
+            _step_down(state, session, len(next(batches.epoch(0))[1]), len(batches))
     state.restore_best()
     return state
 
@@ -122,8 +127,6 @@ def resume(state: TrainingState, session: Session) -> None:
 
 def _run_epochs(state: TrainingState, batches: EpochBatches, loss: Loss, session: Session) -> None:
     """Train epoch by epoch, keeping the best and writing checkpoints, until the end or early stopping."""
-    if state.stopped(session.patience):
-        return
     clock = _Clock(session, state, len(batches))
     on_device = state.technique.device.type != "cpu"
     records: Iterator[StepRecord | EpochRecord] = train(
@@ -152,7 +155,11 @@ def _run_epochs(state: TrainingState, batches: EpochBatches, loss: Loss, session
         else:
             if not math.isfinite(record.loss):
                 raise _DivergedError(f"the mean loss of epoch {record.epoch + 1} is {record.loss}")
+            if not state.is_finite():
+                raise _DivergedError(f"the weights are not finite after epoch {record.epoch + 1}")
             validation = session.validate(state.evaluated) if session.validate else None
+            if validation is not None and not math.isfinite(validation.loss):
+                raise _DivergedError(f"the validation loss of epoch {record.epoch + 1} is {validation.loss}")
             improved = state.note_epoch(record, validation, higher_is_better=session.higher_is_better)
             clock.tell_epoch(record, validation, improved)
             boundary = state.capture()
@@ -184,7 +191,7 @@ def _roll_back(state: TrainingState, session: Session, reason: str) -> None:
     session.listen({"kind": "note", "text": text, "rate_scale": state.technique.rate_scale})
 
 
-def _step_down(state: TrainingState, session: Session, batch_size: int) -> None:
+def _step_down(state: TrainingState, session: Session, batch_size: int, steps: int) -> None:
     """Halve the samples that go through the model at once, from the start of the epoch."""
     size = (state.technique.micro_batch or batch_size) // 2
     if size < 1:
@@ -193,6 +200,9 @@ def _step_down(state: TrainingState, session: Session, batch_size: int) -> None:
         )
     state.restore_boundary()
     state.technique = replace(state.technique, micro_batch=size)
+    changed = state.capture()
+    # written at once: a kill after it must not forget it
+    write_checkpoint(session.folder, "last", _steps_done(changed, steps), changed.tensors, changed.values)
     if state.technique.device.type == "cuda":
         torch.cuda.empty_cache()
     text = f"out of memory: {size} samples at once now, gradients accumulated to the same batch"
@@ -207,6 +217,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
 
 
+def _steps_done(captured: Captured, steps: int) -> int:
+    return int(captured.values["epoch"] * steps + captured.values["step"])
+
+
 class _Clock:
     """Wall time: when checkpoints are due, how fast it goes, how long it will take."""
 
@@ -215,7 +229,7 @@ class _Clock:
         self.started = self.checkpointed = self.epoch_started = time.monotonic()
         self.told = 0.0
         self.first_step = state.position.epoch * steps + state.position.step
-        self.written = -1
+        self.written: dict[str, int] = {}
         self.samples = state.position.samples
 
     def since_checkpoint(self) -> float:
@@ -225,12 +239,12 @@ class _Clock:
         """Write a checkpoint unless this very state was written before; keep the newest two of its kind."""
         if captured is None:
             return
-        number = captured.values["epoch"] * self.steps + captured.values["step"]
-        if number == self.written:
+        number = _steps_done(captured, self.steps)
+        if self.written.get(kind) == number:
             return
         write_checkpoint(self.session.folder, kind, number, captured.tensors, captured.values)
         remove_older(self.session.folder, kind, keep=2)
-        self.checkpointed, self.written = time.monotonic(), number
+        self.checkpointed, self.written[kind] = time.monotonic(), number
 
     def seconds_left(self, epoch: int, step: int) -> float:
         done = epoch * self.steps + step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -71,6 +72,10 @@ class TrainingState:
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.position.epoch >= self.technique.epochs
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite numbers."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.evaluated.parameters())
 
     def stopped(self, patience: int) -> bool:
         """Whether early stopping applies: `patience` epochs (0: never) have passed since the best one."""

@@ -1,0 +1,135 @@
+"""Going on from an earlier run: its weights, its preparation, and the samples that it has seen and that cannot test."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from torch import Tensor
+
+from flambeau.data.samples import Samples
+from flambeau.data.split import Split
+from flambeau.deploy.bundle import Preparation, load_bundle
+from flambeau.errors import RunError
+from flambeau.models.joined import Ensemble
+from flambeau.recipe import Choices
+from flambeau.records import RunFolder
+from flambeau.records.files import write_bytes
+from flambeau.schema import Schema
+from flambeau.stages.journal import Journal
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TargetScaler
+
+SEEN = "seen.safetensors"
+FEWEST_UNTOUCHED = 10
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an earlier run hands on.
+
+    Args:
+        model: the folder of its bundle.
+        tensors: its weights by name; of several models, those of the first.
+        preparation, scaler: as it was fitted, because the weights mean nothing without it.
+        schema: what its samples were.
+        seen: (n,) uint64 digests of all samples that it, or a run before it, was fitted on.
+        several: how many models its weights were of.
+    """
+
+    model: Path
+    tensors: dict[str, Tensor]
+    preparation: Preparation
+    scaler: TargetScaler
+    schema: Schema
+    seen: np.ndarray
+    several: int
+
+
+def short_digests(samples: Samples) -> np.ndarray:
+    """(n,) uint64: the first 8 bytes of each sample's content digest."""
+    return np.fromiter(
+        (int(digest[:16], 16) for digest in samples.digests), dtype=np.uint64, count=len(samples)
+    )
+
+
+def keep_seen(run: RunFolder, samples: Samples, rows: np.ndarray, start: Start | None) -> None:
+    """Write down which samples the kept model was fitted on."""
+    digests = short_digests(samples)[rows]
+    seen = np.union1d(digests, start.seen) if start is not None else np.unique(digests)
+    write_bytes(run.model / SEEN, save_arrays({"digests": seen}))
+
+
+def read_start(model: Path) -> Start:
+    """Read what the run with this bundle hands on. Raises RunError where it has none."""
+    bundle = load_bundle(model)
+    try:
+        seen = load_arrays((model / SEEN).read_bytes())["digests"]
+    except FileNotFoundError:
+        raise RunError(
+            "this run does not say which samples it has seen, so nothing honest can be built on it",
+            where=model,
+        ) from None
+    several = len(bundle.module.models) if isinstance(bundle.module, Ensemble) else 1
+    module = bundle.module.models[0] if isinstance(bundle.module, Ensemble) else bundle.module
+    return Start(model, module.state_dict(), bundle.preparation, bundle.target, bundle.schema, seen, several)
+
+
+def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Journal) -> None:
+    """Check that the weights mean the same here, and choose what they need.
+
+    Raises RunError where the classes or the kind of data differ.
+    """
+    old, new = start.schema, samples.schema
+    for what, before, now in (("task", old.task, new.task), ("classes", old.classes, new.classes)):
+        if before != now:
+            raise RunError(
+                f"the earlier run has other {what}, so its weights would mean something else",
+                where=start.model,
+                got=str(now)[:200],
+                expected=str(before)[:200],
+            )
+    choices.choose(
+        "split.folds", 0, "the start has seen samples, so only those that it has not seen can test"
+    )
+    if isinstance(start.preparation, PicturePreparation):
+        choices.choose("image.size", start.preparation.size, "as in the earlier run")
+        choices.choose("image.channels", start.preparation.channels, "as in the earlier run")
+    if start.several > 1:
+        journal.note(f"the earlier run keeps {start.several} models; this one starts from the first of them")
+
+
+def only_untouched(splits: list[Split], samples: Samples, start: Start) -> list[Split]:
+    """The same splits with every sample that the start has seen moved from the test part to the training part.
+
+    Raises RunError where hardly any sample is left to test on.
+    """
+    known = np.isin(short_digests(samples), start.seen)
+    result = []
+    for split in splits:
+        test = split.test[~known[split.test]]
+        if len(test) < FEWEST_UNTOUCHED:
+            raise RunError(
+                "the earlier run was fitted on these very samples, so no honest test of a model from it is left",
+                where=start.model,
+                got=f"{len(test)} of {len(split.test)} test samples that it has not seen",
+                expected="new data, or a separate --test source; or train afresh with more --epochs",
+            )
+        train = np.sort(np.concatenate([split.train, split.test[known[split.test]]]))
+        result.append(Split(train, split.valid, test, split.method, split.reason))
+    return result
+
+
+def keep_start(run: RunFolder, start: Start) -> None:
+    """Copy what a resumed run needs to begin at the same weights."""
+    shutil.copytree(start.model, run.path / "start")
+
+
+def kept_start(run: RunFolder) -> Path | None:
+    """The folder of the start of a run, if it has one."""
+    folder = run.path / "start"
+    return folder if folder.is_dir() else None

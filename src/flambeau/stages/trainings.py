@@ -1,0 +1,162 @@
+"""The trainings of a run: one a split, or one a bag of it; what they share, and how their models become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import nn
+
+from flambeau.data.split import Split, fold_indices
+from flambeau.evaluation.calibration import apply_temperature, fit_temperature
+from flambeau.models.build import ModelSpec, ensemble_spec
+from flambeau.models.joined import Ensemble
+from flambeau.recipe import Choices, Recipe
+from flambeau.stages.fitting import Parts, Stage, assemble
+from flambeau.stages.head import backbone_features, train_head
+from flambeau.stages.inputs import Feed, make_feed
+from flambeau.stages.journal import Journal
+from flambeau.stages.judging import Judged, judge_baselines
+from flambeau.stages.material import Material, target_strata
+from flambeau.stages.start import Start
+from flambeau.stages.stopping import StopSwitch
+from flambeau.stages.validating import predict_rows
+
+
+@dataclass
+class Member:
+    """One trained model, and how it was fed."""
+
+    module: nn.Module
+    parts: Parts
+    best_epoch: int
+
+
+@dataclass
+class Fitted:
+    """A model, one or several judged as one, with what it is fed and how sure it should be."""
+
+    module: nn.Module
+    spec: ModelSpec
+    feed: Feed
+    temperature: float
+    best_epoch: int
+
+
+@dataclass
+class Trainings:
+    """What all trainings of a run share.
+
+    Args:
+        material, choices, journal: of the run.
+        folder: of the checkpoints.
+        start: an earlier run to go on from.
+        stop: whether the person asked to stop.
+        epochs: instead of the recipe's, where the trainings before stopped early and this one cannot.
+    """
+
+    material: Material
+    choices: Choices
+    journal: Journal
+    folder: Path
+    start: Start | None = None
+    stop: StopSwitch = field(default_factory=StopSwitch)
+    epochs: int | None = None
+    _features: np.ndarray | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it is resolved so far."""
+        return self.choices.recipe
+
+    @property
+    def device(self) -> torch.device:
+        """Where models are trained."""
+        return torch.device(self.recipe.device or "cpu")
+
+    def feed(self, fitting_rows: np.ndarray) -> Feed:
+        """The feed fitted on these rows, or the earlier run's."""
+        return make_feed(self.material, fitting_rows, self.recipe, self.device, self.start)
+
+    def parts(
+        self, feed: Feed, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, name: str
+    ) -> Parts:
+        """Everything for one training."""
+        start = None if self.start is None else self.start.tensors
+        folder = self.folder / f"training-{number:05d}"
+        stage = Stage(number, name, folder, self.journal, self.stop, start, self.epochs)
+        return assemble(self.material, feed, train_rows, valid_rows, self.recipe, stage)
+
+    def parts_of(
+        self, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, name: str
+    ) -> Iterator[Parts]:
+        """The trainings of one split, each made when its turn comes; a new pretrained head is trained first."""
+        divisions = self.divide_into_bags(train_rows, valid_rows)
+        feed = self.feed(train_rows if len(divisions) == 1 else np.union1d(train_rows, valid_rows))
+        for bag, (train_part, valid_part) in enumerate(divisions):
+            title = f"{name}, bag {bag + 1} of {len(divisions)}" if len(divisions) > 1 else name
+            parts = self.parts(
+                feed, train_part, valid_part, number=number + bag, name=title.removeprefix(", ")
+            )
+            if self.material.weights is not None:
+                with self.stop.catching():
+                    train_head(parts, self.recipe, self.features(parts))
+            yield parts
+
+    def features(self, parts: Parts) -> np.ndarray:
+        """(n, features) of all samples from the pretrained body, computed once a run, before it is trained."""
+        if self._features is None:
+            self.journal.stage("features", "computing the features of the pretrained body")
+            rows = np.arange(len(self.material.samples))
+            self._features = backbone_features(parts.model, parts, rows).cpu().numpy()
+        return self._features
+
+    def divide_into_bags(
+        self, train_rows: np.ndarray, valid_rows: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Train and validation rows of each bag; without bags, or with too few groups for them, those given."""
+        bags = self.recipe.training.bags or 1
+        if bags == 1:
+            return [(train_rows, valid_rows)]
+        pool = np.union1d(train_rows, valid_rows)
+        groups = None if self.material.groups is None else self.material.groups[pool]
+        bags = min(bags, len(pool) if groups is None else len(np.unique(groups)))
+        if bags < 2:
+            return [(train_rows, valid_rows)]
+        strata = target_strata(self.material.samples)[pool]
+        folds = fold_indices(len(pool), bags, strata=strata, groups=groups, seed=self.recipe.seed)
+        return [(np.setdiff1d(pool, pool[fold.test]), pool[fold.test]) for fold in folds]
+
+    def join(self, members: list[Member]) -> Fitted:
+        """The models of one split as one, calibrated where that can be done honestly.
+
+        Validation rows of a bag are known to the other bags, so the average of several is left as it is: averaging
+        softens probabilities by itself.
+        """
+        first = members[0]
+        task = self.material.samples.schema.task
+        temperature = 1.0
+        valid_rows = first.parts.valid_rows
+        if len(members) == 1 and len(valid_rows) and task != "regression":
+            predictions = predict_rows(first.module, first.parts.feed, valid_rows, task)
+            temperature = fit_temperature(predictions, self.material.samples.targets[valid_rows])
+        whole = first.module if len(members) == 1 else Ensemble(member.module for member in members).eval()
+        spec = ensemble_spec([member.parts.spec for member in members])
+        best = round(median(member.best_epoch for member in members))
+        return Fitted(whole, spec, first.parts.feed, temperature, best)
+
+    def judge(self, fitted: Fitted, split: Split) -> Judged:
+        """Predictions of the model and of the baselines on the test part of a split."""
+        task = self.material.samples.schema.task
+        raw = predict_rows(fitted.module, fitted.feed, split.test, task)
+        predictions = raw
+        if task != "regression":
+            predictions = apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")
+        baselines, notes = judge_baselines(self.material, fitted.feed, split, self.recipe, self._features)
+        for note in notes:
+            self.journal.note(note)
+        return Judged(split.test, predictions, baselines, raw)
