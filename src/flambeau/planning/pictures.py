@@ -24,6 +24,7 @@ CPU_SIDES = (64, 128)
 PRETRAINED_SIDES = {"cpu": 128, "cuda": 224, "mps": 192}
 # Beyond this side the small residual net's first maps cost more than they tell.
 LARGEST_SMALL_NET_SIDE = 160
+WIDER_NET_SIDE = 96
 # Pretrained filters were made for large objects: tiny pictures are enlarged to this side.
 SMALLEST_PRETRAINED_SIDE = 128
 LARGEST_TINY_SIDE = 40
@@ -192,9 +193,12 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
             "model.name", "resnet", "a residual net that halves large pictures twice at once"
         )
     if name in ("small_resnet", "small_cnn"):
-        filters, reason = (
-            (16, "wide enough for small pictures") if device == "cpu" else (32, "a GPU has room")
-        )
+        if device != "cpu":
+            filters, reason = 32, "a GPU has room"
+        elif height * width > WIDER_NET_SIDE**2:
+            filters, reason = 24, "larger pictures hold more to tell apart"
+        else:
+            filters, reason = 16, "wide enough for small pictures"
         choices.choose("model.width", filters, reason)
         choices.choose("model.depth", 1, "one residual block a stage")
         choices.choose("model.dropout", 0.0, "the random changes of the pictures do its work")
@@ -235,8 +239,11 @@ def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> N
         choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
     else:
         lr = 1e-2 if pretrained else 2e-3
+        body = lr * choices.get("training.optimizer.body_lr")
         why = (
-            "of the head; the body takes a tenth of it" if pretrained else "for nets with batch normalisation"
+            f"of the head; that of the body is {body:g}"
+            if pretrained
+            else "for nets with batch normalisation"
         )
         choices.choose("training.optimizer.lr", lr, why)
         choices.choose("training.optimizer.weight_decay", 0.05, "usual for AdamW")

@@ -139,7 +139,7 @@ def _plan_model(choices: Choices, rows: int) -> None:
     choices.choose("model.depth", 2, "a third layer gained nothing")
     choices.choose("model.dropout", 0.0, "no gain was measured; averaging networks does its work")
     if name == "tabm":
-        choices.choose("model.members", 16, "32 gained little and take twice as long")
+        choices.choose("model.members", 16, "twice as many of half the width gained no more than noise")
 
 
 def _plan_length(choices: Choices, rows: int, task: str) -> None:
@@ -165,7 +165,9 @@ def _plan_steps(choices: Choices, rows: int, task: str) -> None:
         choices.choose("training.optimizer.weight_decay", decay, reason)
     tiny = rows < TINY_ROWS and task == "classification"
     smoothing, reason = (
-        (0.15, "few rows: labels are not learnt to the last") if tiny else (0.0, "no gain was measured")
+        (0.15, "few rows: labels are not learnt to the last")
+        if tiny
+        else (0.0, "enough rows to learn the labels as they are")
     )
     choices.choose("training.label_smoothing", smoothing, reason)
     choices.choose("training.ema", 0.0, "the falling rate and the bags average enough")
