@@ -150,7 +150,13 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
     scores["seconds"] = round(journal.seconds, 2)
     feed = fitted.feed
     bundle = Bundle(
-        material.samples.schema, fitted.spec, feed.preparation, fitted.module, feed.scaler, fitted.temperature
+        schema=material.samples.schema,
+        spec=fitted.spec,
+        preparation=feed.preparation,
+        module=fitted.module,
+        target=feed.scaler,
+        temperature=fitted.temperature,
+        flip_average=trainings.flip,
     )
     keep_seen(run, material.samples, fitted_rows, trainings.start)
     keep_result(run, material, tested, scores, bundle, journal)

@@ -19,10 +19,13 @@ def command(action: str) -> None:
 
     FLAMBEAU_CACHE moves it; data.cache_gb of the recipe limits it.
     """
+    from flambeau.data.archive import archive_folder_bytes, clear_archives
     from flambeau.data.cache_store import cache_entries, clear_cache, entries_folder  # numpy
+    from flambeau.data.places import cache_folder
 
     if action == "clear":
-        click.echo(f"cleared: {size(clear_cache())} freed in {entries_folder()}")
+        freed = clear_cache() + clear_archives(cache_folder())
+        click.echo(f"cleared: {size(freed)} freed in {cache_folder()}")
         return
     entries = cache_entries()
     click.echo(f"place   {entries_folder()}")
@@ -30,6 +33,9 @@ def command(action: str) -> None:
     click.echo(
         f"holds   {counted(len(entries), 'entry', 'entries')}, {size(sum(entry.bytes for entry in entries))}"
     )
+    unpacked = archive_folder_bytes(cache_folder())
+    if unpacked:
+        click.echo(f"        {size(unpacked)} of unpacked archives, in {cache_folder() / 'archives'}")
     lines = [[size(e.bytes), f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", e.what] for e in entries]
     if lines:
         click.echo()

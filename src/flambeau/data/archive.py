@@ -184,6 +184,13 @@ def _safe_target(folder: Path, name: str, archive: Path) -> Path:
     return folder.joinpath(*plain.parts)
 
 
+def clear_archives(cache: Path) -> int:
+    """Remove the unpacked archives of this cache; they are unpacked again when needed. Returns the bytes freed."""
+    freed = archive_folder_bytes(cache)
+    shutil.rmtree(cache / "archives", ignore_errors=True)
+    return freed
+
+
 def archive_folder_bytes(cache: Path) -> int:
     """How many bytes the unpacked archives take in this cache."""
     total = 0

@@ -64,6 +64,8 @@ def read_test(source: str, schema: Schema, recipe: Recipe) -> Samples:
         DataError: columns are missing, or a class is not one of the schema's.
     """
     name = None if schema.target in ("folder", "labels") else schema.target
+    # samples that only test need not name the group that the split of the others was made by
+    recipe = recipe.model_copy(update={"split": recipe.split.model_copy(update={"group": None})})
     opened = open_source(source, recipe, name)
     if schema.source == "pictures":
         if opened.table is not None:

@@ -66,7 +66,12 @@ def predict_inputs(bundle: Bundle, inputs: tuple[torch.Tensor, ...]) -> np.ndarr
     """Calibrated predictions for prepared inputs of one batch, in the units of the task."""
     task = bundle.schema.task
     predictions = predict_batches(
-        bundle.module, [inputs], task, target_mean=bundle.target.mean, target_std=bundle.target.std
+        bundle.module,
+        [inputs],
+        task,
+        target_mean=bundle.target.mean,
+        target_std=bundle.target.std,
+        flip_average=bundle.flip_average,
     )
     if task == "regression":
         return predictions

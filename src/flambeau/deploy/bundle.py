@@ -41,6 +41,7 @@ class Bundle:
         preparation: fitted on training rows.
         module: with its weights, in evaluation mode.
         target: how regression outputs become the target's own units.
+        flip_average: whether a picture's answer is averaged with that of its mirror image.
         temperature: divides logits so that probabilities mean what they say (Guo et al. 2017).
         scores: as in scores.json; empty before the test.
     """
@@ -51,6 +52,7 @@ class Bundle:
     module: nn.Module
     target: TargetScaler
     temperature: float = 1.0
+    flip_average: bool = False
     scores: dict[str, Any] = field(default_factory=dict)
 
 
@@ -110,9 +112,22 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
     _check_own_files(spec)
     module = build_model(spec)
     fill_module(module, _read_weights(folder / WEIGHTS), folder)
-    preparation, target, temperature = _preparation_from_json(_read_json(folder, "preparation.json"), folder)
     module.to(device or torch.device("cpu")).eval()
-    return Bundle(schema, spec, preparation, module, target, temperature, _read_json(folder, "scores.json"))
+    scores = _read_json(folder, "scores.json")
+    prepared = _read_json(folder, "preparation.json")
+    try:
+        return Bundle(
+            schema,
+            spec,
+            _preparation_from_json(prepared),
+            module,
+            TargetScaler(prepared["target"]["mean"], prepared["target"]["std"]),
+            float(prepared["temperature"]),
+            bool(prepared["flip_average"]),
+            scores,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError("the preparation of this bundle is damaged", where=folder, got=repr(error)) from error
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
@@ -141,20 +156,14 @@ def _preparation_to_json(bundle: Bundle) -> dict[str, Any]:
         "inputs": bundle.preparation.to_json(),
         "target": {"mean": bundle.target.mean, "std": bundle.target.std},
         "temperature": bundle.temperature,
+        "flip_average": bundle.flip_average,
     }
 
 
-def _preparation_from_json(data: dict[str, Any], folder: Path) -> tuple[Preparation, TargetScaler, float]:
-    try:
-        pictures = {"pictures": True, "table": False}[data["kind"]]
-        inputs: Preparation
-        if pictures:
-            inputs = PicturePreparation.from_json(data["inputs"])
-        else:
-            inputs = TablePreparation.from_json(data["inputs"])
-        return inputs, TargetScaler(data["target"]["mean"], data["target"]["std"]), float(data["temperature"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError("the preparation of this bundle is damaged", where=folder, got=repr(error)) from error
+def _preparation_from_json(data: dict[str, Any]) -> Preparation:
+    if data["kind"] == "pictures":
+        return PicturePreparation.from_json(data["inputs"])
+    return TablePreparation.from_json(data["inputs"])
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -169,6 +169,9 @@ def plan_augmentation(
         flips = (True, False, "a mirrored photo is as likely; one upside down is not")
     choices.choose(key + "flip_horizontal", flips[0], flips[2])
     choices.choose(key + "flip_vertical", flips[1], flips[2])
+    mirrored = bool(choices.recipe.image.augment.flip_horizontal)
+    reason = "trained on both, so both answers count" if mirrored else "it was not trained on mirror images"
+    choices.choose("image.flip_average", mirrored, reason)
     shift, scale, rotate = (0.06, 0.1, 8.0) if medical else (0.08, 0.1, 10.0)
     choices.choose(key + "shift", shift, "the thing is not always in the middle")
     choices.choose(key + "scale", scale, "the thing is not always equally large")

@@ -113,6 +113,8 @@ class ImageOptions(Section):
     """How pixels are resampled; bilinear and bicubic with antialiasing."""
     normalise: Auto[Literal["dataset", "imagenet", "none"]] = None
     """Statistics that pixels are normalised with: of the training pictures, of ImageNet, or none."""
+    flip_average: Auto[bool] = None
+    """Predict each picture and its mirror image, and average both answers."""
     augment: AugmentOptions = AugmentOptions()
     """Random changes of training pictures."""
 

@@ -74,6 +74,11 @@ class Trainings:
         return self.choices.recipe
 
     @property
+    def flip(self) -> bool:
+        """Whether a picture's answer is averaged with that of its mirror image."""
+        return self.material.pixels is not None and bool(self.recipe.image.flip_average)
+
+    @property
     def device(self) -> torch.device:
         """Where models are trained."""
         return torch.device(self.recipe.device or "cpu")
@@ -142,7 +147,7 @@ class Trainings:
         temperature = 1.0
         valid_rows = first.parts.valid_rows
         if len(members) == 1 and len(valid_rows) and task != "regression":
-            predictions = predict_rows(first.module, first.parts.feed, valid_rows, task)
+            predictions = predict_rows(first.module, first.parts.feed, valid_rows, task, flip=self.flip)
             temperature = fit_temperature(predictions, self.material.samples.targets[valid_rows])
         whole = first.module if len(members) == 1 else Ensemble(member.module for member in members).eval()
         spec = ensemble_spec([member.parts.spec for member in members])
@@ -152,7 +157,7 @@ class Trainings:
     def judge(self, fitted: Fitted, split: Split) -> Judged:
         """Predictions of the model and of the baselines on the test part of a split."""
         task = self.material.samples.schema.task
-        raw = predict_rows(fitted.module, fitted.feed, split.test, task)
+        raw = predict_rows(fitted.module, fitted.feed, split.test, task, flip=self.flip)
         predictions = raw
         if task != "regression":
             predictions = apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,15 @@ class CategoryFeature:
         """How many indices there are, rare and missing included."""
         return len(self.values) + 2
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """(rows,) object of str or None → (rows,) int64 indices."""
+    @cached_property
+    def _index(self) -> dict[str | None, int]:
         index: dict[str | None, int] = {value: i for i, value in enumerate(self.values, start=2)}
         index[None] = MISSING if self.missing else UNKNOWN
-        codes = (index.get(value, UNKNOWN) for value in values.tolist())
+        return index
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """(rows,) object of str or None → (rows,) int64 indices."""
+        codes = (self._index.get(value, UNKNOWN) for value in values.tolist())
         return np.fromiter(codes, dtype=np.int64, count=len(values))
 
 
