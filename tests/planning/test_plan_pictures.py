@@ -143,6 +143,8 @@ def test_a_pretrained_body_keeps_its_model_and_statistics() -> None:
     assert choices.get("image.normalise") == "imagenet"
     assert choices.get("model.name") is None
     assert choices.get("training.head_epochs") > 0
+    assert choices.get("training.freeze_early") is True
+    assert plan().get("training.freeze_early") is False
     assert plan().get("image.normalise") == "dataset"
     assert plan().get("model.name") in ("small_resnet", "resnet")
 

@@ -78,7 +78,7 @@ def plan_pictures(
     plan_channels(choices, facts, pretrained=pretrained)
     plan_augmentation(choices, facts, classes, words)
     plan_picture_model(choices, pretrained=pretrained, device=machine["device"])
-    plan_length(choices, rows=rows, pretrained=pretrained)
+    plan_length(choices, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_steps(choices, rows=rows, pretrained=pretrained, task=task)
     plan_precision(choices, machine)
 
@@ -180,8 +180,8 @@ def plan_augmentation(
     light = "ink on paper: light says nothing" if tiny else "light and exposure vary"
     choices.choose(key + "brightness", 0.0 if tiny else 0.1, light)
     choices.choose(key + "contrast", 0.0 if tiny else 0.2, light)
-    choices.choose(key + "erase", 0.0, "no gain was measured on small data")
-    choices.choose(key + "mixup", 0.0, "no gain was measured on short runs")
+    choices.choose(key + "erase", 0.0, "off by default; set it to try")
+    choices.choose(key + "mixup", 0.0, "off by default; it asks for longer training")
 
 
 def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> None:
@@ -212,7 +212,7 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
         choices.choose("model.dropout", 0.1, "large pictures, and usually few of them")
 
 
-def plan_length(choices: Choices, *, rows: int, pretrained: bool) -> None:
+def plan_length(choices: Choices, *, rows: int, pretrained: bool, device: str) -> None:
     """Fill in epochs: few samples are seen more often, in proportion to a power of their number."""
     if pretrained:
         epochs = bounded(200 * rows**-0.3, 4, 40)
@@ -222,6 +222,12 @@ def plan_length(choices: Choices, *, rows: int, pretrained: bool) -> None:
         epochs = bounded(430 * rows**-0.37, 5, 80)
         choices.choose("training.head_epochs", 0, "there is no pretrained body")
         reason = f"{rows:,} samples: fewer samples are seen more often"
+    freeze = pretrained and device == "cpu"
+    if freeze:
+        why = "edges and colours need no new learning, and half of a CPU's time goes into them"
+    else:
+        why = "this device trains them in little time" if pretrained else "there is no pretrained body"
+    choices.choose("training.freeze_early", freeze, why)
     choices.choose("training.epochs", epochs, reason)
     choices.choose("training.patience", 0, "the learning rate falls to zero, and nets are best at that end")
 

@@ -184,6 +184,8 @@ class TrainingOptions(Section):
     """Wall time for the whole command; sets the epochs from measured speed, which are then fixed."""
     head_epochs: Auto[Annotated[int, Field(ge=0, le=10_000)]] = None
     """Epochs in which only the new head of a pretrained model is trained."""
+    freeze_early: Auto[bool] = None
+    """Leave the first layers of a pretrained model as they are."""
     batch_size: Auto[Annotated[int, Field(ge=1, le=1_000_000)]] = None
     """Samples a step."""
     micro_batch: Auto[Annotated[int, Field(ge=1)]] = None

@@ -17,6 +17,7 @@ from flambeau.data.batches import Batches, mix_seed
 from flambeau.deploy.bundle import Preparation
 from flambeau.errors import ModelError, RunError
 from flambeau.evaluation.metrics import higher_is_better
+from flambeau.models.backbone import freeze_early_layers
 from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
 from flambeau.models.state_dicts import load_partly
 from flambeau.planning.common import class_counts
@@ -203,6 +204,8 @@ def assemble(
     if stage.start is not None:
         begin_from(model, stage.start)
     lay_out(model, recipe.training.memory_format or "contiguous")
+    if material.weights is not None and recipe.training.freeze_early:
+        freeze_early_layers(model, first[0][:1])
     body = material.weights.body_names(model) if material.weights is not None else []
     batches = Batches(
         gather=feed.train_gather,
