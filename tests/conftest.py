@@ -25,4 +25,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest tests/house --write-docs` renews the documents that are made from the code."""
-    parser.addoption("--write-docs", action="store_true", help="write the documents that are made from the code")
+    parser.addoption(
+        "--write-docs", action="store_true", help="write the documents that are made from the code"
+    )

@@ -20,8 +20,12 @@ def shown_commands() -> list[str]:
     """Every `flambeau …` command in the documents, comments cut off."""
     commands = []
     for document in DOCUMENTS:
-        for line in re.findall(r"(?m)^(?:\||)?.*?(flambeau [a-z]+[^`|\n]*)", document.read_text(encoding="utf-8")):
-            if f"`{line}" in document.read_text(encoding="utf-8") or f"\n{line}" in document.read_text(encoding="utf-8"):
+        for line in re.findall(
+            r"(?m)^(?:\||)?.*?(flambeau [a-z]+[^`|\n]*)", document.read_text(encoding="utf-8")
+        ):
+            if f"`{line}" in document.read_text(encoding="utf-8") or f"\n{line}" in document.read_text(
+                encoding="utf-8"
+            ):
                 commands.append(re.split(r"\s{2,}#|\s#|;|\s>", line)[0].strip())
     return sorted(set(commands))
 
@@ -38,7 +42,9 @@ def options_as_markdown() -> str:
     ]
     for row in option_rows():
         cells = (f"`{row.key}`", row.takes, f"`{row.default}`", row.meaning)
-        lines.append("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+        lines.append(
+            "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -46,7 +52,9 @@ def test_every_option_is_in_the_documents(request: pytest.FixtureRequest) -> Non
     path = ROOT / "docs" / "recipe.md"
     if request.config.getoption("--write-docs"):
         path.write_text(options_as_markdown(), encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == options_as_markdown(), "pytest tests/house --write-docs renews it"
+    assert path.read_text(encoding="utf-8") == options_as_markdown(), (
+        "pytest tests/house --write-docs renews it"
+    )
 
 
 def test_there_are_commands_in_the_documents() -> None:

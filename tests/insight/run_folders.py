@@ -138,31 +138,8 @@ def example_choices() -> Choices:
 
 def write_log(run: RunFolder, stages: tuple[str, ...], metric: str, finished: bool) -> None:
     """A log with choices, findings, and epochs whose loss falls."""
+    write_findings(run)
     generator = np.random.default_rng(1)
-    run.append({"kind": "stage", "time": 0.1, "name": "read", "text": "Reading 1,797 pictures"})
-    run.append(
-        {
-            "kind": "finding",
-            "time": 0.2,
-            "level": "warning",
-            "code": "duplicates",
-            "message": "14 pictures are exact copies of another; copies stay on one side of the split.",
-            "items": [f"3/img_{i}.png" for i in range(14)],
-        }
-    )
-    run.append(
-        {
-            "kind": "finding",
-            "time": 0.2,
-            "level": "info",
-            "code": "balance",
-            "message": "The classes are balanced: 174 to 183 pictures each.",
-            "items": [],
-        }
-    )
-    run.append(
-        {"kind": "note", "time": 0.3, "text": "--pretrained resnet18 would need an internet connection."}
-    )
     epochs = 20 if finished else 7
     for stage in stages:
         for epoch in range(1, epochs + 1):
@@ -202,6 +179,34 @@ def write_log(run: RunFolder, stages: tuple[str, ...], metric: str, finished: bo
                     "best": epoch <= 17,
                 }
             )
+
+
+def write_findings(run: RunFolder) -> None:
+    """What the reader and the check told."""
+    run.append({"kind": "stage", "time": 0.1, "name": "read", "text": "Reading 1,797 pictures"})
+    run.append(
+        {
+            "kind": "finding",
+            "time": 0.2,
+            "level": "warning",
+            "code": "duplicates",
+            "message": "14 pictures are exact copies of another; copies stay on one side of the split.",
+            "items": [f"3/img_{i}.png" for i in range(14)],
+        }
+    )
+    run.append(
+        {
+            "kind": "finding",
+            "time": 0.2,
+            "level": "info",
+            "code": "balance",
+            "message": "The classes are balanced: 174 to 183 pictures each.",
+            "items": [],
+        }
+    )
+    run.append(
+        {"kind": "note", "time": 0.3, "text": "--pretrained resnet18 would need an internet connection."}
+    )
 
 
 def _write_scores(

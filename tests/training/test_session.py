@@ -194,7 +194,9 @@ def test_out_of_memory_in_the_middle_of_a_batch_leaves_no_gradient_behind(tmp_pa
 
 def test_weights_that_are_not_finite_are_never_a_state_to_go_back_to(tmp_path: Path) -> None:
     model, batches = make_parts()
-    optimizer = make_adamw(parameter_groups(model, lr=0.01, weight_decay=0.0), beta1=0.9, beta2=0.99, device=CPU)
+    optimizer = make_adamw(
+        parameter_groups(model, lr=0.01, weight_decay=0.0), beta1=0.9, beta2=0.99, device=CPU
+    )
     calls = [0]
 
     def poisoned_gradient(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -42,7 +42,9 @@ def check_run_folder(run: fb.Run) -> None:
     split = json.loads((folder / "split.json").read_text())
     parts = [set(split[name]) for name in ("train", "valid", "test")]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
-    assert {name: len(part) for name, part in zip(("train", "valid", "test"), parts, strict=True)} == run.scores["rows"]
+    assert {
+        name: len(part) for name, part in zip(("train", "valid", "test"), parts, strict=True)
+    } == run.scores["rows"]
 
 
 def test_regression_from_a_folder_and_a_csv(tmp_path: Path) -> None:
@@ -52,7 +54,9 @@ def test_regression_from_a_folder_and_a_csv(tmp_path: Path) -> None:
     run = fb.train(tmp_path / "scans", target="brightness", out=tmp_path / "run", **QUICK)
     check_run_folder(run)
     assert set(run.scores["test"]) == {"rmse", "mae", "r2"}
-    answers = run.predict([tmp_path / "scans" / "images" / names[0], tmp_path / "scans" / "images" / names[1]])
+    answers = run.predict(
+        [tmp_path / "scans" / "images" / names[0], tmp_path / "scans" / "images" / names[1]]
+    )
     assert all(isinstance(answer["value"], float) for answer in answers)
 
 
@@ -86,21 +90,28 @@ def test_a_table_answers_rows_as_it_answers_files(tmp_path: Path) -> None:
     lines = ["when,area,kind,price"]
     for index in range(60):
         area, kind = generator.uniform(30, 200), ("flat", "house")[generator.integers(2)]
-        lines.append(f"2024-01-{1 + index % 28:02d},{area:.2f},{kind},{area * 3 + (kind == 'house') * 100:.2f}")
+        lines.append(
+            f"2024-01-{1 + index % 28:02d},{area:.2f},{kind},{area * 3 + (kind == 'house') * 100:.2f}"
+        )
     (tmp_path / "houses.csv").write_text("\n".join(lines))
     run = fb.train(tmp_path / "houses.csv", target="price", out=tmp_path / "run", **QUICK)
     check_run_folder(run)
     (tmp_path / "new.csv").write_text("when,area,kind\n2024-01-05,90.5,house\n2024-01-06,,castle\n")
     from_file = run.predict(tmp_path / "new.csv")
     from_rows = run.predict(
-        [{"when": "2024-01-05", "area": 90.5, "kind": "house"}, {"when": "2024-01-06", "area": None, "kind": "castle"}]
+        [
+            {"when": "2024-01-05", "area": 90.5, "kind": "house"},
+            {"when": "2024-01-06", "area": None, "kind": "castle"},
+        ]
     )
     assert [answer["value"] for answer in from_file] == [answer["value"] for answer in from_rows]
 
 
 def test_the_same_seed_repeats_and_a_user_s_values_stay(tmp_path: Path) -> None:
     runs = [
-        fb.train("iris", out=tmp_path / f"run{number}", seed=seed, **{**QUICK, "training.optimizer.lr": 0.0123})
+        fb.train(
+            "iris", out=tmp_path / f"run{number}", seed=seed, **{**QUICK, "training.optimizer.lr": 0.0123}
+        )
         for number, seed in enumerate((3, 3, 4))
     ]
     states = [run.module.state_dict() for run in runs]

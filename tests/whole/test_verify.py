@@ -72,7 +72,9 @@ def test_answers_as_a_table_and_as_lines(
     assert (tmp_path / "out.parquet").stat().st_size > 0
 
 
-def test_a_missing_column_is_named(finished: fb.Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_column_is_named(
+    finished: fb.Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "new.csv").write_text("colour\nred\n")
     assert run_command(["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")]) == 1
     assert "size" in capfd.readouterr().err

@@ -54,7 +54,9 @@ FLAGS = (
     Flag("threads", SHORT_NAMES["threads"], "N", "Threads of the CPU."),
     Flag("folds", SHORT_NAMES["folds"], "N", "Folds of cross-validation; 0 for one split."),
     Flag("refit", SHORT_NAMES["refit"], "", "After the test, train once more on all samples.", "true"),
-    Flag("no-baselines", SHORT_NAMES["baselines"], "", "Leave out the simple models to compare with.", "false"),
+    Flag(
+        "no-baselines", SHORT_NAMES["baselines"], "", "Leave out the simple models to compare with.", "false"
+    ),
 )
 
 

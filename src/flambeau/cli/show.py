@@ -18,7 +18,7 @@ from flambeau.records import RunFolder, to_json
 MARKS = {"error": ("✗", "red"), "warning": ("!", "yellow"), "info": ("·", "dim"), "ok": ("✓", "green")}
 ASCII_MARKS = {"error": "x", "warning": "!", "info": "-", "ok": "+"}
 STAGE_WIDTH = 10
-KEY_WIDTH = 29
+KEY_WIDTH = 31
 VALUE_WIDTH = 11
 FEW_ITEMS = 3
 

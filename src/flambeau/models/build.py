@@ -50,7 +50,7 @@ def _small_resnet(arguments: dict[str, Any]) -> nn.Module:
 def _resnet(arguments: dict[str, Any]) -> nn.Module:
     from flambeau.models.resnet import ResNet
 
-    return ResNet(**arguments)
+    return ResNet(**{**arguments, "size": tuple(arguments["size"])})
 
 
 def _tabm(arguments: dict[str, Any]) -> nn.Module:
@@ -142,7 +142,7 @@ def picture_spec(options: ModelOptions, *, channels: int, size: tuple[int, int],
             size=list(size), width=options.width, blocks=options.depth, dropout=options.dropout
         )
     elif name == "resnet":
-        arguments = _given(width=options.width, depth=options.depth, dropout=options.dropout)
+        arguments = _given(size=list(size), width=options.width, depth=options.depth, dropout=options.dropout)
     elif ":" in name:
         known = {"channels": channels, "outputs": outputs, "height": size[0], "width": size[1]}
         return own_spec(name, known)
