@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
+from flambeau.evaluation.calibration import apply_temperature, fit_temperature
 from flambeau.evaluation.metrics import score_predictions, task_metrics
 from flambeau.evaluation.resampling import draw_weights, resamples_for, score_resamples
-from flambeau.evaluation.calibration import apply_temperature, fit_temperature
 from flambeau.evaluation.uncertainty import (
     bootstrap_intervals,
     calibration_bins,
