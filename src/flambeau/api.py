@@ -8,27 +8,28 @@ run.predict({"area": 93, "rooms": 4})
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
-from flambeau import using
 from flambeau.data.rows import rows_as_columns
 from flambeau.data.samples import Samples
 from flambeau.deploy.answer import answer_to_json
 from flambeau.deploy.bundle import Bundle, load_bundle
+from flambeau.deploy.predict import predict
 from flambeau.errors import UsageError
-from flambeau.pipeline import resume as resume_run
-from flambeau.pipeline import train as train_source
 from flambeau.recipe import Recipe, load_recipe, with_settings
 from flambeau.recipe.short_names import SHORT_NAMES
 from flambeau.records import RunFolder, find_run
-from flambeau.stages.journal import Listener
-from flambeau.using import CheckReport
+
+if TYPE_CHECKING:
+    from flambeau.using import CheckReport
+
+Listener = Callable[[dict[str, Any]], None]
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -86,7 +87,7 @@ class Run:
         rows = [inputs] if isinstance(inputs, Mapping) else list(inputs)
         if rows and all(isinstance(row, Mapping) for row in rows):
             return self._predict_rows(rows, batch)
-        return list(using.predict(self.folder, [str(path) for path in rows], batch))
+        return list(predict(self.folder, [str(path) for path in rows], batch))
 
     def _predict_rows(self, rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
         if self.bundle.schema.source != "table":
@@ -145,6 +146,8 @@ def train(
     Raises:
         FlambeauError: with what, where, got, expected and the next command.
     """
+    from flambeau.pipeline import train as train_source
+
     folder = train_source(
         str(source),
         make_recipe(recipe, options),
@@ -158,6 +161,8 @@ def train(
 
 def resume(run: str | Path | None = None, *, on_record: Listener = _silent) -> Run:
     """Go on with a run that was stopped; the newest if None."""
+    from flambeau.pipeline import resume as resume_run
+
     return Run(resume_run(find_run(None if run is None else str(run)), listener=on_record))
 
 
@@ -168,4 +173,6 @@ def load(run: str | Path | None = None) -> Run:
 
 def check(source: str | Path, *, recipe: Recipe | str | Path | None = None, **options: Any) -> CheckReport:
     """Look for faults in data, without training."""
-    return using.check(str(source), make_recipe(recipe, options))
+    from flambeau.using import check as check_source
+
+    return check_source(str(source), make_recipe(recipe, options))

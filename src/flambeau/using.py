@@ -1,18 +1,17 @@
-"""What can be done beside training: look at data, resolve a recipe, and use a finished run."""
+"""What can be done beside training: look at data, resolve a recipe, evaluate and verify a finished run."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flambeau.data.read import read_inputs, read_test
+from flambeau.data.read import read_test
 from flambeau.data.samples import Samples
-from flambeau.deploy.answer import answer_samples, answer_to_json
+from flambeau.deploy.answer import answer_samples
 from flambeau.deploy.bundle import Bundle, load_bundle, weights_digest
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import main_metric
@@ -63,22 +62,6 @@ def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choice
     samples = read_samples(choices.recipe, journal)
     gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
     return choices
-
-
-def predict(run: RunFolder, paths: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
-    """Answers for pictures or rows, one dictionary each, in their order.
-
-    Yields:
-        {"input", "label" or "value", "probabilities"}; {"input", "error"} for an input that cannot be read.
-
-    Raises:
-        RunError: no finished model in that folder.
-        DataError: no such input, or columns that the model needs are missing.
-    """
-    bundle = load_bundle(run.model)
-    recipe = load_recipe(run.model / "recipe.yaml")
-    inputs = read_inputs(paths, bundle.schema, recipe)
-    yield from answer_to_json(bundle, inputs, batch, max_pixels=recipe.data.max_pixels)
 
 
 def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _silent) -> dict[str, Any]:

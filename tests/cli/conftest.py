@@ -56,8 +56,9 @@ RECORDS: list[dict[str, Any]] = [
 
 MODULES = {
     "flambeau.pipeline": ("train", "resume"),
-    "flambeau.using": ("check", "resolve", "evaluate", "predict", "verify"),
+    "flambeau.using": ("check", "resolve", "evaluate", "verify"),
     "flambeau.insight.report": ("write_report",),
+    "flambeau.deploy.predict": ("predict",),
 }
 
 

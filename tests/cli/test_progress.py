@@ -88,8 +88,8 @@ def test_long_reasons_hang_on_a_terminal() -> None:
     lines = out.getvalue().splitlines()
     assert len(lines) > 1
     assert all(len(text) <= 80 for text in lines)
-    assert {len(text) - len(text.lstrip()) for text in lines[1:]} == {45}
-    assert lines[0].index("word") == 45
+    assert {len(text) - len(text.lstrip()) for text in lines[1:]} == {47}
+    assert lines[0].index("word") == 47
 
 
 def test_words_for_numbers() -> None:

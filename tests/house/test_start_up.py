@@ -59,3 +59,8 @@ def test_every_public_name_is_there() -> None:
     import flambeau
 
     assert [name for name in flambeau.__all__ if not hasattr(flambeau, name)] == []
+
+
+def test_predicting_imports_no_optimizer_and_no_torchvision() -> None:
+    names = ("torchvision", "timm", "torch._dynamo", "sklearn", "matplotlib", "flambeau.training")
+    assert loaded_after("import flambeau; flambeau.load; import flambeau.deploy.predict", names) == []

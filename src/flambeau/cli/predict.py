@@ -38,7 +38,7 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
             command=f"flambeau predict {run.path} YOUR_FILES",
         )
     target = _checked_target(out, words)
-    from flambeau.using import predict  # torch takes seconds
+    from flambeau.deploy.predict import predict  # torch takes seconds
 
     count = unreadable = 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -99,8 +101,22 @@ def check_files(run: RunFolder, recipe: Recipe) -> None:
             )
 
 
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks instead of handing them back to the system after every step.
+
+    Otherwise each step's activations are new pages that the kernel must clear first: 35,000 page faults a step of a
+    MobileNetV2 on pictures of 128 px, and a tenth of its time. Other C libraries keep their own ways.
+    """
+    mmap_threshold, trim_threshold, largest = -3, -1, 1 << 30
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(mmap_threshold, largest)
+        mallopt(trim_threshold, largest)
+
+
 def set_up_torch(recipe: Recipe) -> None:
-    """Threads, the route of matrix products, and determinism, as the recipe says."""
+    """Threads, memory, the route of matrix products, and determinism, as the recipe says."""
+    keep_freed_memory()
     torch.set_num_threads(recipe.threads or 1)
     torch.set_float32_matmul_precision(recipe.training.matmul or "highest")
     if recipe.deterministic:
