@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -232,6 +233,25 @@ def test_patience_stops_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     assert state.best_epoch == 2
     assert state.position.epoch == 4
     assert all(torch.equal(v, kept[1][k]) for k, v in state.evaluated.state_dict().items())
+
+
+def test_of_epochs_that_are_equally_good_the_last_is_kept(tmp_path: Path) -> None:
+    for tolerance, expected in ((0.0, 2), (1.0, 4)):
+        model, batches = make_parts()
+        groups = parameter_groups(model, lr=0.01, weight_decay=0.0)
+        optimizer = make_adamw(groups, beta1=0.9, beta2=0.99, device=CPU)
+        losses = iter([3.0, 1.0, 1.4, 1.2, 1.6])
+
+        def validate(module: nn.Module, losses: Iterator[float] = losses) -> Validation:
+            value = next(losses)
+            return Validation(value, value, spread=0.5)
+
+        session = Session(folder=tmp_path / str(tolerance), validate=validate, tolerance=tolerance)
+        state = run_session(
+            model, batches, optimizer, classification_loss, Technique(5, lambda done: 1.0), session
+        )
+        assert state.best_epoch == expected
+        assert state.best_loss == 1.0
 
 
 def test_a_full_disk_raises_and_keeps_the_checkpoint_before(

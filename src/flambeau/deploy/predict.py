@@ -1,4 +1,4 @@
-"""Answers of a finished run for files. Starts quickly: neither an optimizer, torchvision nor scikit-learn is imported."""
+"""Answers of a finished run. Starts quickly: imports neither an optimizer, torchvision nor scikit-learn."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def plan_pictures(
     words = find_words(hints, classes)
     plan_size(choices, facts, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_channels(choices, facts, pretrained=pretrained)
-    plan_augmentation(choices, facts, classes, words)
+    plan_augmentation(choices, facts, classes, words, pretrained=pretrained)
     plan_picture_model(choices, pretrained=pretrained, device=machine["device"])
     plan_length(choices, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_steps(choices, rows=rows, pretrained=pretrained, task=task)
@@ -150,7 +150,7 @@ def plan_channels(choices: Choices, facts: PictureFacts, *, pretrained: bool) ->
 
 
 def plan_augmentation(
-    choices: Choices, facts: PictureFacts, classes: tuple[str, ...], words: set[str]
+    choices: Choices, facts: PictureFacts, classes: tuple[str, ...], words: set[str], *, pretrained: bool
 ) -> None:
     """Fill in the random changes: only those that leave the meaning as it is."""
     medical, directed = (
@@ -172,7 +172,7 @@ def plan_augmentation(
     mirrored = bool(choices.recipe.image.augment.flip_horizontal)
     reason = "trained on both, so both answers count" if mirrored else "it was not trained on mirror images"
     choices.choose("image.flip_average", mirrored, reason)
-    shift, scale, rotate = (0.06, 0.1, 8.0) if medical else (0.08, 0.1, 10.0)
+    shift, scale, rotate = (0.06, 0.1, 8.0) if medical else (0.08, 0.2 if pretrained else 0.1, 10.0)
     choices.choose(key + "shift", shift, "the thing is not always in the middle")
     choices.choose(key + "scale", scale, "the thing is not always equally large")
     choices.choose(key + "rotate", rotate, "nothing is ever quite upright")
@@ -181,7 +181,12 @@ def plan_augmentation(
     choices.choose(key + "brightness", 0.0 if tiny else 0.1, light)
     choices.choose(key + "contrast", 0.0 if tiny else 0.2, light)
     choices.choose(key + "erase", 0.0, "off by default; set it to try")
-    choices.choose(key + "mixup", 0.0, "off by default; it asks for longer training")
+    if pretrained and not medical:
+        choices.choose(
+            key + "mixup", 0.4, "a pretrained net learns few pictures by heart unless they are blended"
+        )
+    else:
+        choices.choose(key + "mixup", 0.0, "off by default; it asks for longer training")
 
 
 def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> None:
@@ -215,8 +220,8 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
 def plan_length(choices: Choices, *, rows: int, pretrained: bool, device: str) -> None:
     """Fill in epochs: few samples are seen more often, in proportion to a power of their number."""
     if pretrained:
-        epochs = bounded(200 * rows**-0.3, 4, 40)
-        choices.choose("training.head_epochs", 30, "the new head learns first, on features computed once")
+        epochs = bounded(230 * rows**-0.3, 4, 40)
+        choices.choose("training.head_epochs", 5, "the new head learns first, on features computed once")
         reason = f"{rows:,} samples and a body that has learnt already"
     else:
         epochs = bounded(430 * rows**-0.37, 5, 80)
@@ -230,6 +235,9 @@ def plan_length(choices: Choices, *, rows: int, pretrained: bool, device: str) -
     choices.choose("training.freeze_early", freeze, why)
     choices.choose("training.epochs", epochs, reason)
     choices.choose("training.patience", 0, "the learning rate falls to zero, and nets are best at that end")
+    choices.choose(
+        "training.tolerance", 1.0, "of epochs that are equally good, the last was annealed furthest"
+    )
 
 
 def bounded(value: float, low: int, high: int) -> int:
@@ -247,15 +255,13 @@ def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> N
         choices.choose("training.optimizer.lr", 0.05, "usual for SGD with momentum")
         choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
     else:
-        lr = 1e-2 if pretrained else 2e-3
-        body = lr * choices.get("training.optimizer.body_lr")
-        why = (
-            f"of the head; that of the body is {body:g}"
-            if pretrained
-            else "for nets with batch normalisation"
-        )
-        choices.choose("training.optimizer.lr", lr, why)
+        lr = 4e-3 if pretrained else 2e-3
+        what = "of the head" if pretrained else "for nets with batch normalisation"
+        choices.choose("training.optimizer.lr", lr, what)
         choices.choose("training.optimizer.weight_decay", 0.05, "usual for AdamW")
+    share = 0.25 if pretrained else 1.0
+    why = "the body has learnt already" if pretrained else "there is no pretrained body"
+    choices.choose("training.optimizer.body_lr", share, why)
     smoothing = 0.1 if task == "classification" else 0.0
     why = (
         "keeps the net from being too sure of its training labels"

@@ -146,7 +146,9 @@ def _plan_length(choices: Choices, rows: int, task: str) -> None:
     epochs, reason = epochs_for(rows, task)
     choices.choose("training.epochs", epochs, reason)
     choices.choose("training.head_epochs", 0, "there is no pretrained body")
+    choices.choose("training.tolerance", 0.0, "the best epoch is kept")
     choices.choose("training.freeze_early", False, "there is no pretrained body")
+    choices.choose("training.optimizer.body_lr", 1.0, "there is no pretrained body")
     reason = "the rate falls to zero at the end, which is where nets are best; the best epoch is kept"
     choices.choose("training.patience", 0, reason)
     bags, reason = bags_for(rows)

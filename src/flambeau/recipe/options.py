@@ -162,7 +162,7 @@ class OptimizerOptions(Section):
     """Momentum of SGD, or beta1 of AdamW."""
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
     """beta2 of AdamW."""
-    body_lr: Annotated[float, Field(gt=0, le=1)] = 0.1
+    body_lr: Auto[Annotated[float, Field(gt=0, le=1)]] = None
     """Learning rate of a pretrained body, as a share of the head's."""
 
 
@@ -200,6 +200,8 @@ class TrainingOptions(Section):
     """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
     clip_norm: Auto[Annotated[float, Field(ge=0)]] = None
     """Largest norm of the gradient; 0 for no clipping."""
+    tolerance: Auto[Annotated[float, Field(ge=0, le=10)]] = None
+    """Standard errors that a later epoch's validation loss may be behind the best one's and still be kept."""
     patience: Auto[Annotated[int, Field(ge=0)]] = None
     """Epochs without a better validation score before stopping; 0 to never stop early."""
     bags: Auto[Annotated[int, Field(ge=1, le=20)]] = None

@@ -141,7 +141,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, body: list[str], device: to
         lr=options.lr or 1e-3,
         weight_decay=options.weight_decay or 0.0,
         body=body,
-        body_lr=options.body_lr,
+        body_lr=options.body_lr or 1.0,
     )
     if options.name == "sgd":
         return make_sgd(groups, momentum=options.momentum, device=device)
@@ -245,6 +245,7 @@ def make_session(
         validate=validate if judged else None,
         metric=metric,
         higher_is_better=higher_is_better(metric),
+        tolerance=recipe.training.tolerance or 0.0,
         patience=(recipe.training.patience or 0) if judged else 0,
         checkpoint_seconds=recipe.training.checkpoint_seconds,
         stage=stage.name,

@@ -14,8 +14,8 @@ from flambeau.stages.fitting import Parts, make_optimizer
 from flambeau.stages.journal import Journal
 from flambeau.stages.trainings import Trainings
 from flambeau.training.loop import StepRecord, Technique, train
+from flambeau.training.memory import is_out_of_memory
 from flambeau.training.precision import lay_out
-from flambeau.training.session import is_out_of_memory
 
 TIMED_STEPS = 4
 SHARE_FOR_TRAINING = 0.9

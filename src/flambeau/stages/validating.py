@@ -50,20 +50,21 @@ def validation_of(task: str, metric: str, targets: np.ndarray, predictions: np.n
         temperature = fit_temperature(predictions, targets)
         predictions = apply_temperature(predictions, temperature, multilabel=task == "multilabel")
     if task == "classification":
-        likelihood = predictions[np.arange(len(targets)), targets]
-        loss = float(-np.log(np.maximum(likelihood, _LEAST_PROBABILITY)).mean())
+        losses = -np.log(np.maximum(predictions[np.arange(len(targets)), targets], _LEAST_PROBABILITY))
     elif task == "multilabel":
         likelihood = np.where(targets > 0.5, predictions, 1 - predictions)
-        loss = float(-np.log(np.maximum(likelihood, _LEAST_PROBABILITY)).mean())
+        losses = -np.log(np.maximum(likelihood, _LEAST_PROBABILITY)).mean(axis=1)
     else:
-        loss = float(np.square(targets - predictions).mean())
+        losses = np.square(targets - predictions)
+    loss = float(losses.mean())
+    spread = float(losses.std() / len(losses) ** 0.5)
     quick: dict[str, Callable[[], float]] = {
         "log_loss": lambda: loss,
         "accuracy": lambda: float((predictions.argmax(axis=1) == targets).mean()),
         "rmse": lambda: loss**0.5,
     }
     if metric in quick and not (metric == "accuracy" and task == "multilabel"):
-        return Validation(loss=loss, score=quick[metric]())
+        return Validation(loss, quick[metric](), spread)
     scores = score_predictions(task, targets, predictions)
     worst = 0.0 if higher_is_better(metric) else float("inf")
-    return Validation(loss=loss, score=scores.get(metric, worst))
+    return Validation(loss, scores.get(metric, worst), spread)

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from flambeau.training.checkpoint import newest_checkpoint, remove_older, write_checkpoint
 from flambeau.training.loop import EpochBatches, EpochRecord, StepRecord, Technique, train
 from flambeau.training.losses import Loss
+from flambeau.training.memory import is_out_of_memory
 from flambeau.training.state import Captured, TrainingState, Validation
 
 MAX_ROLLBACKS = 3
@@ -43,6 +44,7 @@ class Session:
         validate: the model that would be kept (the averaged one, if any) → its scores; None to keep the last epoch.
         metric: name of the score.
         higher_is_better: of the score.
+        tolerance: standard errors that a later epoch may be behind the best one and still be kept.
         patience: epochs without a better score before stopping; 0 to never stop early.
         checkpoint_seconds: longest time between checkpoints inside an epoch.
         stage: name of this training in the records.
@@ -54,6 +56,7 @@ class Session:
     validate: Callable[[nn.Module], Validation] | None = None
     metric: str = "loss"
     higher_is_better: bool = False
+    tolerance: float = 0.0
     patience: int = 0
     checkpoint_seconds: float = 30.0
     stage: str = "training"
@@ -160,7 +163,12 @@ def _run_epochs(state: TrainingState, batches: EpochBatches, loss: Loss, session
             validation = session.validate(state.evaluated) if session.validate else None
             if validation is not None and not math.isfinite(validation.loss):
                 raise _DivergedError(f"the validation loss of epoch {record.epoch + 1} is {validation.loss}")
-            improved = state.note_epoch(record, validation, higher_is_better=session.higher_is_better)
+            improved = state.note_epoch(
+                record,
+                validation,
+                higher_is_better=session.higher_is_better,
+                tolerance=session.tolerance,
+            )
             clock.tell_epoch(record, validation, improved)
             boundary = state.capture()
             finished = state.finished or state.stopped(session.patience)
@@ -207,14 +215,6 @@ def _step_down(state: TrainingState, session: Session, batch_size: int, steps: i
         torch.cuda.empty_cache()
     text = f"out of memory: {size} samples at once now, gradients accumulated to the same batch"
     session.listen({"kind": "note", "text": text, "micro_batch": size})
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on any device."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
 
 
 def _steps_done(captured: Captured, steps: int) -> int:

@@ -16,10 +16,17 @@ from flambeau.training.loop import EpochRecord, Position, Technique
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores of the validation part: the mean loss, and the score that chooses the best epoch."""
+    """Scores of the validation part.
+
+    Args:
+        loss: the mean loss.
+        score: what chooses the best epoch.
+        spread: the standard error of the mean loss.
+    """
 
     loss: float
     score: float
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class TrainingState:
         technique: how; its `rate_scale` and `micro_batch` may change on the way.
         position: epoch and step.
         best: the weights of the best epoch by name, None before the first epoch has ended.
-        best_epoch: counted from 1; 0 before the first epoch has ended.
-        best_score, best_loss: of the validation part.
+        best_epoch: the one whose weights are kept, from 1; 0 before the first epoch has ended.
+        best_score, best_loss, best_spread: of the best epoch's validation; a later one within tolerance may be kept.
         rollbacks: how often the loss was not finite.
         boundary: the state at the start of the current epoch.
     """
@@ -54,6 +61,7 @@ class TrainingState:
     best_epoch: int = 0
     best_score: float | None = None
     best_loss: float | None = None
+    best_spread: float = 0.0
     rollbacks: int = 0
     boundary: Captured | None = None
 
@@ -82,20 +90,35 @@ class TrainingState:
         return patience > 0 and self.best_epoch > 0 and self.position.epoch - self.best_epoch >= patience
 
     def note_epoch(
-        self, record: EpochRecord, validation: Validation | None, *, higher_is_better: bool
+        self,
+        record: EpochRecord,
+        validation: Validation | None,
+        *,
+        higher_is_better: bool,
+        tolerance: float = 0.0,
     ) -> bool:
-        """Keep the weights if this epoch is the best; without validation the last epoch is. Returns whether it is.
+        """Keep the weights if this epoch is the best, or late and as good; without validation the last one is kept.
 
-        Equal scores are decided by the validation loss: scores such as accuracy tie often on few samples.
+        Equal scores are decided by the validation loss: scores such as accuracy tie often on few samples. With a
+        tolerance, a later epoch is kept too if its loss is within that many standard errors of the best one's (the
+        one-standard-error rule of Breiman et al. 1984, which takes the further annealed net for the simpler one).
+
+        Returns:
+            Whether the weights of this epoch are kept.
         """
+        best = True
         if validation is not None and self.best_score is not None and self.best_loss is not None:
             sign = 1 if higher_is_better else -1
-            if (sign * validation.score, -validation.loss) <= (sign * self.best_score, -self.best_loss):
+            best = (sign * validation.score, -validation.loss) > (sign * self.best_score, -self.best_loss)
+            if not best and validation.loss > self.best_loss + tolerance * self.best_spread:
+                return False
+            if not best and tolerance == 0:
                 return False
         self.best = {name: tensor.clone() for name, tensor in model_tensors("best", self.evaluated).items()}
         self.best_epoch = record.epoch + 1
-        if validation is not None:
+        if validation is not None and best:
             self.best_score, self.best_loss = validation.score, validation.loss
+            self.best_spread = validation.spread
         return True
 
     def capture(self) -> Captured:
@@ -110,6 +133,7 @@ class TrainingState:
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
             "best_loss": self.best_loss,
+            "best_spread": self.best_spread,
             "rollbacks": self.rollbacks,
             "rate_scale": self.technique.rate_scale,
             "micro_batch": self.technique.micro_batch,
@@ -130,7 +154,8 @@ class TrainingState:
         self.best = best or None
         self.position = Position(values["epoch"], values["step"], values["samples"], values["loss_total"])
         self.best_epoch, self.best_score = values["best_epoch"], values["best_score"]
-        self.best_loss, self.rollbacks = values["best_loss"], values["rollbacks"]
+        self.best_loss, self.best_spread = values["best_loss"], values["best_spread"]
+        self.rollbacks = values["rollbacks"]
         self.technique = replace(
             self.technique, rate_scale=values["rate_scale"], micro_batch=values["micro_batch"]
         )
