@@ -11,6 +11,7 @@ from flambeau.recipe import Choices
 from flambeau.schema import Schema
 
 FOLDS_BELOW = 1000
+TINY_TABLE, TINY_PICTURE = 1000, 16
 FOLDS = 5
 SMALL_VALIDATION = 500
 IMBALANCE_OF_PICTURES, IMBALANCE_OF_TABLES = 2.0, 10.0

@@ -107,7 +107,7 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
     schema = samples.schema
     for finding in samples.findings:
         journal.finding(finding)
-    plan_machine(choices, machine)
+    plan_machine(choices, machine, rows=len(samples), schema=schema)
     plan_score(choices, rows=len(samples), schema=schema, came_split=samples.parts is not None)
     fitted = np.ones(len(samples), dtype=bool) if samples.parts is None else samples.parts != "test"
     plan_class_weights(choices, targets=samples.targets[fitted], schema=schema)
