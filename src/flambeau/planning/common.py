@@ -12,18 +12,22 @@ from flambeau.schema import Schema
 
 FOLDS_BELOW = 1000
 TINY_TABLE, TINY_PICTURE = 1000, 16
+TINY_TABLE, TINY_PICTURE = 1000, 16
 FOLDS = 5
 SMALL_VALIDATION = 500
 IMBALANCE_OF_PICTURES, IMBALANCE_OF_TABLES = 2.0, 10.0
 
 
-def plan_machine(choices: Choices, machine: Machine) -> None:
+def plan_machine(choices: Choices, machine: Machine, *, rows: int, schema: Schema) -> None:
     """Fill in the device and the threads."""
-    what = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}[
-        machine["device"]
-    ]
-    choices.choose("device", machine["device"], what)
-    choices.choose("threads", machine["cores"], "one a core that this process may use")
+    reasons = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}
+    choices.choose("device", machine["device"], reasons[machine["device"]])
+    picture = schema.picture
+    tiny = rows < TINY_TABLE if picture is None else max(picture.height, picture.width) <= TINY_PICTURE
+    if tiny:
+        choices.choose("threads", 1, "steps this small are over before a second thread has begun")
+    else:
+        choices.choose("threads", machine["cores"], "one a core that this process may use")
 
 
 def plan_score(choices: Choices, *, rows: int, schema: Schema, came_split: bool) -> None:
