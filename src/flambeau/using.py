@@ -27,7 +27,7 @@ from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.keeping import check_same_data
 from flambeau.stages.material import gather_material, read_samples
 from flambeau.stages.setting import check_files
-from flambeau.stages.start import kept_start
+from flambeau.stages.start import kept_start, read_seen, short_digests
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -77,6 +77,11 @@ def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _si
     journal = Journal(listener)
     journal.stage("read", f"reading {source}")
     samples = read_test(source, bundle.schema, recipe)
+    known = int(np.isin(short_digests(samples), read_seen(run.model)).sum())
+    if known:
+        share = f"{known:,} of {len(samples):,} samples were trained on"
+        message = f"{share}: the score tells how well they were learnt, not how new ones will be answered"
+        journal.finding(Finding("warning", "trained-on", message))
     journal.stage("test", f"testing on {len(samples):,} samples")
     rows, predictions = _predict_readable(bundle, samples, recipe, journal)
     task = bundle.schema.task
@@ -179,5 +184,7 @@ def _verify_by_training(run: RunFolder, source: str | None, listener: Listener) 
         )
         digests = [weights_digest(load_bundle(folder.model).module) for folder in (run, again)]
     same = digests[0] == digests[1]
-    detail = f"weights {digests[0]}" if same else f"weights {digests[0]} before, {digests[1]} now"
+    detail = f"the same weights, bit for bit (digest {digests[0]})"
+    if not same:
+        detail = f"other weights: digest {digests[0]} before, {digests[1]} now"
     return {"what": "training again", "ok": same, "detail": detail}

@@ -16,7 +16,9 @@ from flambeau.records import RunFolder
 
 @pytest.fixture
 def run(say: Callable[..., Any], pipeline: Any) -> Path:
-    """A finished run, runs/digits-1."""
+    """A finished run, runs/digits-1, and files to use it on."""
+    for name in ("a.png", "b.png", "broken.png", "a.csv", "new.csv"):
+        Path(name).touch()
     assert say("train", "digits", "--quiet").code == 0
     pipeline.calls.clear()
     return Path("runs/digits-1")
@@ -77,12 +79,12 @@ def test_predict_goes_on_after_an_input_that_cannot_be_read(
         "broken.png  not readable: the file ends too early",
         "b.png  cat  0.88",
     ]
-    assert (said.code, said.err) == (1, "1 input of 3 could not be read\n")
+    assert (said.code, said.err) == (1, f"run       {run}\n1 input of 3 could not be read\n")
 
 
 def test_predict_writes_tables(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
     said = say("predict", "a.png", "--out", "x.csv")
-    assert (said.out, said.err) == ("", "1 prediction written: x.csv\n")
+    assert (said.out, said.err) == ("", f"run       {run}\n1 prediction written: x.csv\n")
     expected = {"input": "a.png", "label": "cat", "p(cat)": "0.875", "p(dog)": "0.125"}
     assert list(csv.DictReader(Path("x.csv").read_text().splitlines())) == [expected]
     assert say("predict", "a.png", "b.png", "--out", "x.parquet").code == 0
@@ -112,13 +114,20 @@ def test_predict_refuses_before_the_work(
     say: Callable[..., Any], pipeline: Any, run: Path, typed: list[str], told: str
 ) -> None:
     said = say(*typed)
-    assert (said.code, said.err, pipeline.calls) == (2, told, [])
+    assert (said.code, said.err, pipeline.calls) == (2, f"run       {run}\n{told}", [])
 
 
 def test_without_a_run_there_is_nothing_to_predict_with(say: Callable[..., Any], pipeline: Any) -> None:
+    Path("a.png").touch()
     said = say("predict", "a.png")
     assert said.code == 1
     assert said.err.startswith("there is no run yet\n")
+
+
+def test_a_word_that_is_neither_a_run_nor_data_is_told_so(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
+    said = say("predict", "digit-1", "a.png")
+    assert said.code == 1
+    assert said.err.startswith("there is neither a run nor a file 'digit-1'\n  hint:     did you mean 'digits-1'?\n")
 
 
 def test_verify_marks_each_check(say: Callable[..., Any], pipeline: Any, run: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from flambeau.cli.options import complete_run, debug_option
+from flambeau.cli.runs_and_words import split_run
 from flambeau.cli.show import make_show
 from flambeau.errors import UsageError
-from flambeau.records import find_run, is_run, to_json
-from flambeau.records.folder import RUNS
+from flambeau.records import to_json
 
 
 @click.command("evaluate", short_help="Score a run again, or on other data.")
@@ -20,9 +20,8 @@ def command(run_and_source: tuple[str, ...], as_json: bool) -> None:
     words = list(run_and_source)
     if len(words) > 2:
         raise UsageError("evaluate takes a run and at most one source", got=" ".join(words))
-    named = bool(words) and (len(words) == 2 or is_run(words[0]) or is_run(RUNS / words[0]))
-    run = find_run(words.pop(0) if named else None)
-    source = words[0] if words else None
+    run, rest = split_run(words, whole=2)
+    source = rest[0] if rest else None
     with make_show(quiet=as_json, as_json=False) as show:
         from flambeau.using import evaluate  # torch takes seconds
 

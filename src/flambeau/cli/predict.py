@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from flambeau.cli.options import complete_run, debug_option
+from flambeau.cli.runs_and_words import split_run
 from flambeau.cli.words import counted, number
 from flambeau.errors import DataError, UsageError
-from flambeau.records import atomic_file, find_run, is_run, to_json, write_text
-from flambeau.records.folder import RUNS
+from flambeau.records import atomic_file, to_json, write_text
 
 
 @click.command("predict", short_help="Predict new pictures or rows.")
@@ -29,8 +29,7 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
     Without RUN, the newest run predicts.
     """
     words = list(run_and_paths)
-    named = bool(words) and (is_run(words[0]) or is_run(RUNS / words[0]))
-    run = find_run(words.pop(0) if named else None)
+    run, words = split_run(words)
     if not words:
         raise UsageError(
             "nothing to predict is named",

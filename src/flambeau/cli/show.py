@@ -155,7 +155,7 @@ class Terminal(Show):
         for item in few:
             self._line(Text(f"      {item}", style="dim"))
         if len(items) > len(few):
-            self._line(Text(f"      and {len(items) - len(few):,} more", style="dim"))
+            self._line(Text("      and more; flambeau check lists them", style="dim"))
 
     def scored(self, scores: Mapping[str, Any]) -> None:
         self._progress.end()

@@ -83,7 +83,8 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
     ):
         if pairs:
             verb = "repeats" if len(pairs) == 1 else "repeat"
-            message = f"{count_of(len(pairs), thing, thing + 's')} {verb} another one {how}; {kept}"
+            where = " in the columns that are used" if thing == "row" else ""
+            message = f"{count_of(len(pairs), thing, thing + 's')} {verb} another one {how}{where}; {kept}"
             findings.append(Finding("info", code, message, _name_pairs(samples, pairs)))
     if duplicates.conflicting:
         number = len(duplicates.conflicting)
@@ -100,7 +101,7 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
         else:
             level = "info"
             message = (
-                f"{count_of(number, 'pair', 'pairs')} of rows equal in all columns with different targets: "
+                f"{count_of(number, 'pair', 'pairs')} of rows equal in all columns used, with different targets: "
                 "no model can tell these apart, so the best possible score is below perfect"
             )
         findings.append(Finding(level, "conflicting-targets", message, shown))

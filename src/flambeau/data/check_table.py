@@ -42,9 +42,9 @@ def check_columns(samples: Samples) -> list[Finding]:
 
 _MESSAGES = {
     "leaking-columns": "columns that alone tell the target almost perfectly: {columns}; if they are only "
-    "known once the target is, the score means nothing: train without them (--drop COLUMN)",
+    "known once the target is, the score means nothing: train without them (--set data.drop=[COLUMN])",
     "identifier-columns": "columns that look like a name or a number of the row: {columns}; a model can only "
-    "learn them by heart (--drop COLUMN)",
+    "learn them by heart (--set data.drop=[COLUMN])",
     "empty-columns": "columns without any value: {columns}; nothing can be learnt from them",
     "constant-columns": "columns with a single value: {columns}; nothing can be learnt from them",
     "mostly-missing-columns": "columns with hardly any value: {columns}; they help only if being present "

@@ -57,7 +57,9 @@ def headline(facts: RunFacts) -> tuple[str, str]:
         len(facts.evaluation.targets) if facts.evaluation else int((scores.get("rows") or {}).get("test", 0))
     )
     noun = "picture" if schema.source == "pictures" else "row"
-    unseen = f"{count_of(rows, noun)} that the model had never seen" if rows else f"unseen {noun}s"
+    folds = "cross-validation" in str(scores.get("method", ""))
+    who = "models trained without them" if folds else "that the model had never seen"
+    unseen = f"{count_of(rows, noun)}{' by' if folds else ''} {who}" if rows else f"unseen {noun}s"
     if metric == "accuracy" and schema.task == "classification":
         return value, f"of {unseen} {'is' if rows == 1 else 'are'} classified correctly."
     if metric == "rmse":

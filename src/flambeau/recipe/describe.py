@@ -96,7 +96,8 @@ class Option:
     @property
     def takes_text(self) -> bool:
         """Whether any text is a value of it."""
-        return str in (self.field.annotation, *get_args(self.field.annotation))
+        kind = self.field.annotation
+        return kind is str or (get_origin(kind) in (Union, UnionType) and str in get_args(kind))
 
     @property
     def is_mapping(self) -> bool:

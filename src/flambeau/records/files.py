@@ -33,6 +33,12 @@ def saving(path: Path, kept: str = "", command: str = "") -> Iterator[None]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise RunError("the disk is full", where=path, hint=kept, command=command) from error
+        if isinstance(error, NotADirectoryError):
+            raise RunError(
+                "a file stands where a folder is needed",
+                where=path,
+                expected="a folder that exists or can be made; --out names another",
+            ) from error
         if error.errno in NOT_ALLOWED:
             raise RunError(
                 "this place cannot be written to",

@@ -190,9 +190,10 @@ def check_free(out: Path | None) -> None:
     """Raise RunError if the folder that the person named for a run is a file or holds something already."""
     if out is None:
         return
-    if out.is_file():
+    file = next((place for place in (out, *out.parents) if place.is_file()), None)
+    if file is not None:
         raise RunError(
-            "a run needs a folder, and this is a file", where=out, expected="--out NAME_OF_A_FOLDER"
+            "a run needs a folder, and this is a file", where=file, expected="--out NAME_OF_A_FOLDER"
         )
     if out.is_dir() and any(out.iterdir()):
         run = RunFolder(out)

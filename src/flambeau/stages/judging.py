@@ -162,7 +162,7 @@ def compare_with_baselines(
     own = score_predictions(task, targets, judged.predictions)
     others = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
     others = {name: scores for name, scores in others.items() if metric in scores}
-    words = metric.replace("_", " ")
+    words = metric.upper() if metric in ("rmse", "mae") else metric.replace("_", " ")
     if metric not in own:
         return "These samples define no score.", None
     if not others:
@@ -181,11 +181,12 @@ def compare_with_baselines(
     if low > 0:
         return f"The model beats every baseline: {comparison}.", "better"
     if high < 0:
-        return f"The model is worse than a baseline: {comparison}. Use that, or look for more data.", "worse"
+        lead = "The model is worse than a baseline, by more than luck could explain"
+        return f"{lead}: {comparison}. Use that, or look for more data.", "worse"
     if sign * gap["value"] > 0:
         lead = "The model is ahead of every baseline, but by no more than luck could explain"
         return f"{lead}: {comparison}.", "unclear"
-    return f"The model does not beat its baselines: {comparison}.", "unclear"
+    return f"The model does not beat the best baseline: {comparison}.", "unclear"
 
 
 def worst_mistakes(material: Material, judged: Judged) -> list[dict[str, Any]]:

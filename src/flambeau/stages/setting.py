@@ -11,7 +11,8 @@ import torch
 
 from flambeau.data.places import state_folder
 from flambeau.data.split import Split
-from flambeau.errors import RecipeError, RunError
+from flambeau.errors import ModelError, RecipeError, RunError, did_you_mean
+from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS
 from flambeau.models.own import check_trust, digest_of, trust_file
 from flambeau.recipe import Recipe
 from flambeau.records import RunFolder
@@ -36,6 +37,8 @@ def with_full_paths(recipe: Recipe, source: str) -> Recipe:
     full.data.test = None if full.data.test is None else _full(full.data.test)
     if full.model.pretrained is not None:
         full.model.pretrained = _full(full.model.pretrained)
+    if full.model.name is not None:
+        check_model_name(full.model.name)
     own = own_file(full)
     if own is not None and full.model.name is not None:
         full.model.name = f"{own}:{full.model.name.rpartition(':')[2]}"
@@ -52,6 +55,19 @@ def with_full_paths(recipe: Recipe, source: str) -> Recipe:
             expected="one of them",
         )
     return full
+
+
+def check_model_name(name: str) -> None:
+    """Raises ModelError for a name that no data could make right, before any data are read."""
+    if ":" in name or name.partition("/")[0] in ("torchvision", "timm"):
+        return
+    known = (*PICTURE_MODELS, *TABLE_MODELS)
+    if name not in known:
+        raise ModelError(
+            f"there is no model '{name}'",
+            expected=", ".join(known) + ", torchvision/NAME, timm/NAME, or file.py:Class",
+            hint=did_you_mean(name, known),
+        )
 
 
 def _full(name: str) -> str:

@@ -104,7 +104,7 @@ def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -
     epochs = choices.recipe.training.epochs or 1
     several = f"{count} trainings of " if count > 1 else ""
     total = tell_seconds(seconds * epochs * count)
-    journal.note(f"training takes about {total}: {several}{epochs} epochs of {seconds:.2g} s")
+    journal.stage("estimate", f"training takes about {total}: {several}{epochs} epochs of {seconds:.2g} s")
 
 
 def tune_precision(parts: Parts, choices: Choices, journal: Journal) -> None:

@@ -67,16 +67,21 @@ def keep_seen(run: RunFolder, samples: Samples, rows: np.ndarray, start: Start |
 def read_start(model: Path) -> Start:
     """Read what the run with this bundle hands on. Raises RunError where it has none."""
     bundle = load_bundle(model)
-    try:
-        seen = load_arrays((model / SEEN).read_bytes())["digests"]
-    except FileNotFoundError:
-        raise RunError(
-            "this run does not say which samples it has seen, so nothing honest can be built on it",
-            where=model,
-        ) from None
+    seen = read_seen(model)
     several = len(bundle.module.models) if isinstance(bundle.module, Ensemble) else 1
     module = bundle.module.models[0] if isinstance(bundle.module, Ensemble) else bundle.module
     return Start(model, module.state_dict(), bundle.preparation, bundle.target, bundle.schema, seen, several)
+
+
+def read_seen(model: Path) -> np.ndarray:
+    """(n,) uint64 digests of the samples that this bundle's model was fitted on. Raises RunError where they lack."""
+    try:
+        return load_arrays((model / SEEN).read_bytes())["digests"]
+    except FileNotFoundError:
+        raise RunError(
+            "this run does not say which samples it has seen, so nothing honest can be said of others",
+            where=model,
+        ) from None
 
 
 def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Journal) -> None:
