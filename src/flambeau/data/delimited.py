@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import itertools
 import re
@@ -168,12 +169,29 @@ def _single_byte_encoding(path: Path) -> str:
 
 
 def _read_with(path: Path, layout: TextLayout) -> tuple[pyarrow.Table, list[str]]:
+    """The table, and the rows that were skipped because they have another number of values."""
     skipped: list[str] = []
 
     def skip_row(row: arrow_csv.InvalidRow) -> str:
         skipped.append(row.text)
         return "skip"
 
+    try:
+        # Most files have no such rows, and a handler in Python that Arrow's threads still hold when the
+        # interpreter ends makes the process abort; so it is given only where it is needed, and collected at once.
+        return _parse(path, layout, None), skipped
+    except pyarrow.ArrowInvalid as error:
+        if "columns, got" not in str(error):
+            raise
+    try:
+        return _parse(path, layout, skip_row), skipped
+    finally:
+        gc.collect()
+
+
+def _parse(
+    path: Path, layout: TextLayout, skip_row: Callable[[arrow_csv.InvalidRow], str] | None
+) -> pyarrow.Table:
     # Arrow wants distinct names while it reads; the file's own are given back afterwards.
     places = [str(place) for place in range(len(layout.names))]
     table = arrow_csv.read_csv(
@@ -190,4 +208,4 @@ def _read_with(path: Path, layout: TextLayout) -> tuple[pyarrow.Table, list[str]
             decimal_point=layout.decimal_point,
         ),
     )
-    return table.rename_columns(list(layout.names)), skipped
+    return table.rename_columns(list(layout.names))
