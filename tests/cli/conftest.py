@@ -109,7 +109,9 @@ class FakePipeline:
         self._asked("evaluate", run=run.path, source=source)
         return SCORES
 
-    def predict(self, run: Path, paths: list[str], batch: int) -> Iterator[dict[str, Any]]:
+    def predict(
+        self, run: Path, paths: list[str], batch: int, on_finding: Callable[..., None]
+    ) -> Iterator[dict[str, Any]]:
         self._asked("predict", run=run, paths=paths, batch=batch)
         for path in paths:
             if path == "broken.png":

@@ -124,10 +124,14 @@ def test_without_a_run_there_is_nothing_to_predict_with(say: Callable[..., Any],
     assert said.err.startswith("there is no run yet\n")
 
 
-def test_a_word_that_is_neither_a_run_nor_data_is_told_so(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
+def test_a_word_that_is_neither_a_run_nor_data_is_told_so(
+    say: Callable[..., Any], pipeline: Any, run: Path
+) -> None:
     said = say("predict", "digit-1", "a.png")
     assert said.code == 1
-    assert said.err.startswith("there is neither a run nor a file 'digit-1'\n  hint:     did you mean 'digits-1'?\n")
+    assert said.err.startswith(
+        "there is neither a run nor a file 'digit-1'\n  hint:     did you mean 'digits-1'?\n"
+    )
 
 
 def test_verify_marks_each_check(say: Callable[..., Any], pipeline: Any, run: Path) -> None:

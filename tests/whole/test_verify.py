@@ -78,3 +78,18 @@ def test_a_missing_column_is_named(
     (tmp_path / "new.csv").write_text("colour\nred\n")
     assert run_command(["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")]) == 1
     assert "size" in capfd.readouterr().err
+
+
+def test_values_that_are_no_numbers_are_told(
+    finished: fb.Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.csv").write_text("colour,size\nred,abc\nblue,9.5\n")
+    assert run_command(["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")]) == 0
+    assert "1 value of 'size' is no number and counts as missing" in capfd.readouterr().err
+
+
+def test_a_score_on_samples_that_were_trained_on_says_so(
+    finished: fb.Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["evaluate", str(tmp_path / "run"), str(tmp_path / "things.csv")]) == 0
+    assert "were trained on" in capfd.readouterr().out

@@ -15,6 +15,7 @@ from flambeau.cli.runs_and_words import split_run
 from flambeau.cli.words import counted, number
 from flambeau.errors import DataError, UsageError
 from flambeau.records import atomic_file, to_json, write_text
+from flambeau.schema import Finding
 
 
 @click.command("predict", short_help="Predict new pictures or rows.")
@@ -43,7 +44,7 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
 
     def counted_through() -> Iterator[dict[str, Any]]:
         nonlocal count, unreadable
-        for prediction in predict(run, words, batch):
+        for prediction in predict(run, words, batch, tell_finding):
             count += 1
             unreadable += "error" in prediction
             yield prediction
@@ -57,6 +58,11 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
             click.echo(to_json(prediction) if as_json else _line(prediction))
     if unreadable:
         raise DataError(f"{counted(unreadable, 'input')} of {count:,} could not be read")
+
+
+def tell_finding(finding: Finding) -> None:
+    """What reading noticed goes to stderr, so that it is not taken for an answer."""
+    click.echo(f"! {finding.message}", err=True)
 
 
 def _checked_target(out: str | None, inputs: list[str]) -> Path | None:

@@ -17,7 +17,14 @@ from flambeau.data.image import PICTURE_SUFFIXES
 from flambeau.data.kinds import infer_columns
 from flambeau.data.pictures import digest_pictures, open_arrays, open_folder, picture_facts
 from flambeau.data.places import cache_folder
-from flambeau.data.rows import as_pictures, digest_rows, input_columns, open_table, require_inputs
+from flambeau.data.rows import (
+    as_pictures,
+    digest_rows,
+    input_columns,
+    open_table,
+    require_inputs,
+    strange_values,
+)
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.source import Notes, Source, core_errors
 from flambeau.data.spelling import number_of
@@ -246,7 +253,9 @@ def _table_inputs(paths: Sequence[str], schema: Schema, recipe: Recipe) -> Sampl
         with core_errors():
             table: pyarrow.Table = read_table(path, max_rows=recipe.data.max_rows, on_note=notes)
         require_inputs(schema, table.column_names)
-        tables.append(input_columns(table, schema.columns))
+        arrays = input_columns(table, schema.columns)
+        notes.findings += strange_values(table, schema.columns, arrays)
+        tables.append(arrays)
         prefix = f"{given}: " if len(paths) > 1 else ""
         ids.extend(f"{prefix}row {number}" for number in range(1, table.num_rows + 1))
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

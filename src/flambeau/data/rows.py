@@ -93,6 +93,30 @@ def input_columns(
     }
 
 
+def strange_values(
+    table: pyarrow.Table, columns: Sequence[Column], arrays: Mapping[str, np.ndarray]
+) -> list[Finding]:
+    """What in these rows the model will take for missing or unknown: values that are no number or date.
+
+    Args:
+        table: as read.
+        columns: of the schema.
+        arrays: from `input_columns` of the same table.
+    """
+    findings = []
+    for column in columns:
+        array = arrays.get(column.name)
+        if array is None or array.dtype == object:
+            continue
+        missing = np.isnat(array) if array.dtype.kind == "M" else np.isnan(array)
+        count = int(missing.sum()) - table[column.name].null_count
+        if count > 0:
+            what = {"date": "date", "boolean": "yes or no"}.get(column.kind, "number")
+            message = f"{number_of(count, 'value')} of '{column.name}' is no {what} and counts as missing"
+            findings.append(Finding("warning", "unreadable-values", message))
+    return findings
+
+
 def rows_as_columns(rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[str, np.ndarray]:
     """Rows as Python values (such as JSON objects) as the arrays of every used column; others are ignored.
 
