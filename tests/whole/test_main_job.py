@@ -150,3 +150,13 @@ def test_cross_validation_tests_every_sample_once(tmp_path: Path) -> None:
     assert run.scores["rows"]["test"] == 150
     split = json.loads((run.folder.path / "split.json").read_text())
     assert sorted(row for fold in split["folds"] for row in fold["test"]) == list(range(150))
+
+
+def test_photos_trained_from_scratch_name_the_command_that_would_help(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=pixels, labels=np.arange(40) % 2)
+    run = fb.train(tmp_path / "data.npz", out=tmp_path / "run", **{**QUICK, "epochs": 1})
+    assert run.scores["advice"].endswith("--pretrained mobilenet_v2")
+    small = fb.train("iris", out=tmp_path / "table", **{**QUICK, "epochs": 1})
+    assert small.scores["advice"] is None

@@ -120,6 +120,9 @@ class Terminal(Show):
         if self.scores is not None:
             self.scored(self.scores)
         rows = [["report", str(run.report)], ["predict", f"flambeau predict {run.path} YOUR_FILES"]]
+        advice = (self.scores or {}).get("advice")
+        if advice:
+            rows.append(["improve", str(advice)])
         self._line()
         for line in table(rows):
             self._line(line)

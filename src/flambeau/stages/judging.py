@@ -20,6 +20,7 @@ from flambeau.stages.material import Material
 from flambeau.transforms.table import TablePreparation
 
 BASELINE_SIDE = 16
+SMALLEST_PHOTO, MANY_PHOTOS = 32, 50_000
 MOST_PIXEL_ROWS = 20_000
 WORST = 24
 THUMBNAIL_SIDE = 96
@@ -143,10 +144,22 @@ def make_scores(
         "standing": standing,
         "calibration": None if task == "regression" else {"temperature": temperature},
         "classes": list(samples.schema.classes),
+        "advice": advise_weights(material, recipe),
         "kept": "a model trained on all samples, after the test"
         if folds > 1 or recipe.split.refit
         else "the model that was tested",
     }
+
+
+def advise_weights(material: Material, recipe: Recipe) -> str | None:
+    """The command that would start from pretrained weights, where photos were trained on from scratch."""
+    facts = material.samples.schema.picture
+    if facts is None or material.weights is not None or facts.channels != 3:
+        return None
+    if min(facts.height, facts.width) < SMALLEST_PHOTO or len(material.samples) > MANY_PHOTOS:
+        return None
+    target = f" --target {recipe.data.target}" if recipe.data.target else ""
+    return f"flambeau train {recipe.source}{target} --pretrained mobilenet_v2"
 
 
 def compare_with_baselines(
