@@ -20,7 +20,7 @@ class RunRow:
 
     Args:
         name: its folder, as `find_run` takes it.
-        when: local time of the last record.
+        when: local time at which it began.
         task: or "" where it is not known yet.
         status: "finished" or "unfinished".
         metric: the name of the main score, or "".
@@ -89,9 +89,11 @@ def _describe(run: RunFolder) -> RunRow:
     metric = MAIN_METRIC.get(task, "")
     if metric not in test:
         metric = next(iter(test), "")
+    # written once, when the run begins; the log is written to its end, and again by resume
+    began = run.environment if run.environment.is_file() else run.log
     return RunRow(
         name=run.path.name,
-        when=datetime.fromtimestamp(run.log.stat().st_mtime),
+        when=datetime.fromtimestamp(began.stat().st_mtime),
         task=task,
         status="finished" if run.finished else "unfinished",
         metric=metric,

@@ -18,7 +18,8 @@ from flambeau.training.memory import is_out_of_memory
 from flambeau.training.precision import lay_out
 
 TIMED_STEPS = 4
-SHARE_FOR_TRAINING = 0.9
+SHARE_FOR_TRAINING = 0.95
+SECONDS_AROUND_TRAINING = 8  # imports before the clock starts; test, baselines and report after it
 MOST_EPOCHS = 1000
 
 
@@ -96,9 +97,10 @@ def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -
     """Fix the epochs that fit into `training.minutes`, and tell how long the training will take."""
     options = choices.recipe.training
     if options.minutes is not None:
-        left = options.minutes * 60 * SHARE_FOR_TRAINING - journal.seconds
+        left = options.minutes * 60 * SHARE_FOR_TRAINING - SECONDS_AROUND_TRAINING - journal.seconds
         fitting = max(1, min(MOST_EPOCHS, int(left / (seconds * count))))
-        reason = f"{options.minutes:g} minutes, at {seconds:.2g} s an epoch and {count} trainings"
+        several = f" and {count} trainings" if count > 1 else ""
+        reason = f"{options.minutes:g} minutes, at {seconds:.2g} s an epoch{several}"
         choices.fix("training.epochs", fitting, reason)
         choices.recipe.training.minutes = None
     epochs = choices.recipe.training.epochs or 1
