@@ -64,12 +64,8 @@ def ours(inputs: torch.Tensor, targets: torch.Tensor) -> float:
     batches = Batches(gather_tensors(inputs), targets, torch.arange(ROWS), BATCH, seed=0)
     groups = parameter_groups(model, lr=1e-3, weight_decay=0.01)
     optimizer = make_adamw(groups, beta1=0.9, beta2=0.999, device=CPU)
-    record = None
-    for record in train(  # noqa: B007
-        model, batches, optimizer, classification_loss, Technique(epochs=1, schedule=lambda done: 1.0)
-    ):
-        continue
-    assert record is not None
+    technique = Technique(epochs=1, schedule=lambda done: 1.0)
+    *_, record = train(model, batches, optimizer, classification_loss, technique)
     return float(record.loss)
 
 

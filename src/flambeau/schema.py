@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from flambeau.errors import DataError, did_you_mean
@@ -94,10 +94,6 @@ class Schema:
         raise DataError(
             f"there is no column '{name}'", expected=", ".join(names), hint=did_you_mean(name, names)
         )
-
-    def with_columns(self, columns: tuple[Column, ...]) -> Schema:
-        """The same schema with other columns."""
-        return replace(self, columns=columns)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""

@@ -10,8 +10,6 @@ from flambeau.errors import RunError, did_you_mean
 from flambeau.records import RunFolder, find_run, is_run, list_runs
 from flambeau.records.folder import RUNS
 
-BUILT_IN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
-
 
 def split_run(words: list[str], whole: int | None = None) -> tuple[RunFolder, list[str]]:
     """The run, and the words that are not it; without a run's name, the newest run, which is told.
@@ -25,7 +23,7 @@ def split_run(words: list[str], whole: int | None = None) -> tuple[RunFolder, li
     """
     if words and (is_run(words[0]) or is_run(RUNS / words[0]) or len(words) == whole):
         return find_run(words[0]), words[1:]
-    if words and not Path(words[0]).expanduser().exists() and words[0] not in BUILT_IN:
+    if words and not _is_source(words[0]):
         runs = [row.name for row in list_runs()]
         raise RunError(
             f"there is neither a run nor a file '{words[0]}'",
@@ -35,3 +33,11 @@ def split_run(words: list[str], whole: int | None = None) -> tuple[RunFolder, li
     run = find_run(None)
     click.echo(f"run       {run.path}", err=True)
     return run, words
+
+
+def _is_source(word: str) -> bool:
+    if Path(word).expanduser().exists():
+        return True
+    from flambeau.data.builtin import BUILTIN_NAMES  # numpy and arrow take a while
+
+    return word in BUILTIN_NAMES

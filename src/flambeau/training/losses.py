@@ -37,13 +37,10 @@ def classification_loss(
     return (losses * weights).mean()
 
 
-def multilabel_loss(outputs: Tensor, targets: Tensor, *, label_weights: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy of logits (batch, labels) against 0 and 1 (batch, labels).
-
-    `label_weights` (labels,) multiplies the loss of the positives of each label.
-    """
+def multilabel_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of logits (batch, labels) against 0 and 1 (batch, labels)."""
     outputs, targets = members_as_rows(outputs.float(), targets)
-    return F.binary_cross_entropy_with_logits(outputs, targets, pos_weight=label_weights)
+    return F.binary_cross_entropy_with_logits(outputs, targets)
 
 
 def regression_loss(outputs: Tensor, targets: Tensor) -> Tensor:
