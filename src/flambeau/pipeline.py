@@ -19,7 +19,15 @@ from flambeau.records import RunFolder, find_run
 from flambeau.stages.fitting import explained
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.judging import Judged, join_judged, make_scores
-from flambeau.stages.keeping import FINAL_NUMBER, check_same_data, keep_plan, keep_result, splits_from_json
+from flambeau.stages.keeping import (
+    FINAL_NUMBER,
+    check_same_data,
+    keep_familiar,
+    keep_plan,
+    keep_result,
+    keep_trainings,
+    splits_from_json,
+)
 from flambeau.stages.material import (
     Material,
     check_split,
@@ -158,7 +166,9 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
         temperature=fitted.temperature,
         flip_average=trainings.flip,
     )
+    keep_trainings(run, fitted_rows, fitted.trainings)
     keep_seen(run, material.samples, fitted_rows, trainings.start)
+    keep_familiar(run, bundle, feed, fitted_rows, journal)
     keep_result(run, material, tested, scores, bundle, journal)
     return run
 
@@ -173,7 +183,7 @@ def fit(
             state = run_session(
                 parts.model, parts.batches, parts.optimizer, parts.loss, parts.technique, parts.session
             )
-        members.append(Member(state.evaluated, parts, state.best_epoch))
+        members.append(Member(state.evaluated, parts, state.best.epoch, state.changes))
     return trainings.join(members)
 
 

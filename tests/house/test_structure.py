@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from flambeau.deploy.eject.core import core_files
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "flambeau"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -23,21 +25,6 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 LONGER_FUNCTIONS = {("training/loop.py", "train"): 120}
 
-# What `eject` copies out: all of these folders but the named files, and these files.
-CORE_FOLDERS = {"models": ["build.py", "own.py"], "transforms": [], "training": []}
-CORE_FILES = [
-    "data/allocation.py",
-    "data/arrays.py",
-    "data/batches.py",
-    "data/delimited.py",
-    "data/image.py",
-    "data/spelling.py",
-    "data/split.py",
-    "data/table.py",
-    "data/table_files.py",
-    "evaluation/evaluate.py",
-    "evaluation/metrics.py",
-]
 CORE_LIBRARIES = {
     "numpy", "torch", "torchvision", "timm", "PIL", "pyarrow", "fastexcel", "sklearn", "safetensors"
 }  # fmt: skip
@@ -45,15 +32,6 @@ CORE_LIBRARIES = {
 
 def short_name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
-
-
-def core_files() -> list[Path]:
-    found = [PACKAGE / name for name in CORE_FILES]
-    for folder, left_out in CORE_FOLDERS.items():
-        found += [
-            path for path in (PACKAGE / folder).glob("*.py") if path.name not in (*left_out, "__init__.py")
-        ]
-    return sorted(found)
 
 
 def parse(path: Path) -> ast.Module:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from flambeau.data.batches import Batches, gather_tensors
+from flambeau.evaluation.validation import Validation
 from flambeau.training.loop import Technique
 from flambeau.training.losses import classification_loss
 from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
 from flambeau.training.schedules import one_cycle
 from flambeau.training.session import Interrupted, Session, run_session
-from flambeau.training.state import TrainingState, Validation
+from flambeau.training.state import TrainingState
 
 CPU = torch.device("cpu")
 ROWS, EPOCHS, BATCH = 60, 4, 10
@@ -82,7 +83,7 @@ def test_stopped_anywhere_and_resumed_equals_unbroken(tmp_path: Path, stop_after
     resumed = run(tmp_path / "broken", rule=rule)
     assert equal(unbroken.model, resumed.model)
     assert equal(unbroken.evaluated, resumed.evaluated)
-    assert resumed.best_epoch == unbroken.best_epoch
+    assert resumed.best.epoch == unbroken.best.epoch
 
 
 def test_another_seed_ends_elsewhere(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_patience_stops_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     state = run_session(
         model, batches, optimizer, classification_loss, Technique(6, lambda done: 1.0), session
     )
-    assert state.best_epoch == 2
+    assert state.best.epoch == 2
     assert state.position.epoch == 4
     assert all(torch.equal(v, kept[1][k]) for k, v in state.evaluated.state_dict().items())
 
@@ -250,8 +251,8 @@ def test_of_epochs_that_are_equally_good_the_last_is_kept(tmp_path: Path) -> Non
         state = run_session(
             model, batches, optimizer, classification_loss, Technique(5, lambda done: 1.0), session
         )
-        assert state.best_epoch == expected
-        assert state.best_loss == 1.0
+        assert state.best.epoch == expected
+        assert state.best.loss == 1.0
 
 
 def test_a_full_disk_raises_and_keeps_the_checkpoint_before(

@@ -16,7 +16,7 @@ Inputs = tuple[Tensor, ...]
 Gather = Callable[[Tensor], Inputs]
 Change = Callable[[Inputs, Tensor, torch.Generator], tuple[Inputs, Tensor]]
 
-ORDER_STREAM, CHANGE_STREAM, DROPOUT_STREAM = 1, 2, 3
+ORDER_STREAM, CHANGE_STREAM, DROPOUT_STREAM, INIT_STREAM = 1, 2, 3, 4
 _MASK = (1 << 64) - 1
 
 

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 Block = tuple[np.ndarray, list[tuple[int, str]]]
 
 # Raised whenever the same file would give other pixels than before.
-_VERSION = 1
+_VERSION = 2
 _BLOCK = 32
 _MEMORY_SHARE = 0.5
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

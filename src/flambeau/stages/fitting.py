@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flambeau.data.batches import Batches, mix_seed
+from flambeau.data.batches import INIT_STREAM, Batches, mix_seed
 from flambeau.deploy.bundle import Preparation
 from flambeau.errors import ModelError, RunError
 from flambeau.evaluation.metrics import higher_is_better
+from flambeau.evaluation.validation import Validation, validate_predictions
 from flambeau.models.backbone import freeze_early_layers
 from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
 from flambeau.models.state_dicts import load_partly
-from flambeau.planning.common import class_counts
 from flambeau.recipe import Recipe
 from flambeau.stages.inputs import Feed
-from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
 from flambeau.stages.starting_weights import StartingWeights
-from flambeau.stages.validating import predict_rows, validation_of
+from flambeau.stages.technique import Stage, make_loss, make_optimizer, make_technique
+from flambeau.stages.validating import predict_rows
 from flambeau.training.checkpoint import CheckpointError
-from flambeau.training.fit import SCHEDULES
 from flambeau.training.loop import Technique
-from flambeau.training.losses import Loss, classification_loss, multilabel_loss, regression_loss
-from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
+from flambeau.training.losses import (
+    Loss,
+)
 from flambeau.training.precision import lay_out
 from flambeau.training.session import Session
-from flambeau.training.state import Validation
 from flambeau.transforms.table import TablePreparation
-
-INIT_STREAM = 4
 
 
 @dataclass
@@ -52,7 +48,9 @@ class Parts:
     technique: Technique
     session: Session
     feed: Feed
+    number: int
     valid_rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    head_changes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) -> ModelSpec:
@@ -117,75 +115,6 @@ def make_model(
     return model
 
 
-def make_loss(recipe: Recipe, material: Material, train_rows: np.ndarray, device: torch.device) -> Loss:
-    """The loss of the task, with smoothing and class weights as the recipe says."""
-    schema = material.samples.schema
-    if schema.task == "regression":
-        return regression_loss
-    if schema.task == "multilabel":
-        return multilabel_loss
-    weights = None
-    if recipe.training.class_weights == "balanced":
-        counts = np.maximum(1, class_counts(material.samples.targets[train_rows], len(schema.classes)))
-        balanced = len(train_rows) / (np.count_nonzero(counts) * counts)
-        weights = torch.tensor(balanced, dtype=torch.float32, device=device)
-    smoothing = recipe.training.label_smoothing or 0.0
-    return partial(classification_loss, label_smoothing=smoothing, class_weights=weights)
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe, body: list[str], device: torch.device) -> Optimizer:
-    """The optimizer that the recipe names, over parameter groups."""
-    options = recipe.training.optimizer
-    groups = parameter_groups(
-        model,
-        lr=options.lr or 1e-3,
-        weight_decay=options.weight_decay or 0.0,
-        body=body,
-        body_lr=options.body_lr or 1.0,
-    )
-    if options.name == "sgd":
-        return make_sgd(groups, momentum=options.momentum, device=device)
-    return make_adamw(groups, beta1=options.momentum, beta2=options.beta2, device=device)
-
-
-def make_technique(recipe: Recipe, device: torch.device, stage: Stage) -> Technique:
-    """How a step is done, from the recipe."""
-    options = recipe.training
-    return Technique(
-        epochs=stage.epochs or options.epochs or 1,
-        schedule=partial(SCHEDULES[options.schedule.name], warmup=options.schedule.warmup),
-        seed=mix_seed(recipe.seed, stage.number),
-        average_decay=options.ema or 0.0,
-        clip_norm=options.clip_norm or 0.0,
-        micro_batch=options.micro_batch or 0,
-        precision=options.precision or "fp32",
-        device=device,
-    )
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training among those of a run.
-
-    Args:
-        number: tells the trainings of a run apart, and seeds their first weights and batches.
-        name: for people, such as "fold 2 of 5"; empty where there is only one training.
-        folder: of its checkpoints.
-        journal: receives its records.
-        should_stop: asked after each step.
-        start: weights of an earlier run.
-        epochs: instead of the recipe's, where the trainings before this one stopped early.
-    """
-
-    number: int
-    name: str
-    folder: Path
-    journal: Journal
-    should_stop: Callable[[], bool] = lambda: False
-    start: dict[str, Tensor] | None = None
-    epochs: int | None = None
-
-
 def assemble(
     material: Material,
     feed: Feed,
@@ -224,6 +153,7 @@ def assemble(
         make_technique(recipe, device, stage),
         make_session(material, feed, valid_rows, recipe, stage),
         feed,
+        stage.number,
         valid_rows,
     )
 
@@ -237,7 +167,7 @@ def make_session(
 
     def validate(module: nn.Module) -> Validation:
         predictions = predict_rows(module, feed, valid_rows, task)
-        return validation_of(task, metric, material.samples.targets[valid_rows], predictions)
+        return validate_predictions(task, metric, material.samples.targets[valid_rows], predictions)
 
     judged = len(valid_rows) > 0
     return Session(

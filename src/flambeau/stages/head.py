@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from flambeau.data.batches import Batches, gather_tensors, ordered_batches
+from flambeau.evaluation.validation import Validation
 from flambeau.models.backbone import find_head, remove_head
 from flambeau.recipe import Recipe
-from flambeau.stages.fitting import Parts, make_optimizer
+from flambeau.stages.fitting import Parts
+from flambeau.stages.technique import make_optimizer
 from flambeau.stages.validating import evaluation_batch
 from flambeau.training.session import run_session
-from flambeau.training.state import Validation
 
 HEAD_BATCH = 64
 
@@ -76,6 +77,7 @@ def train_head(parts: Parts, recipe: Recipe, features: np.ndarray) -> None:
     state = run_session(
         alone, batches, make_optimizer(alone, recipe, [], device), parts.loss, technique, session
     )
+    parts.head_changes = state.changes
     head.load_state_dict(state.evaluated.state_dict())
 
 

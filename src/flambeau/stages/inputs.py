@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from flambeau.data.batches import Change, Gather, Inputs, gather_pixels, gather_tensors
+from flambeau.data.batches import Change, Gather, gather_pixels, gather_tensors
 from flambeau.deploy.bundle import Preparation
 from flambeau.recipe import Recipe
 from flambeau.stages.material import Material
 from flambeau.stages.start import Start
-from flambeau.transforms.augment import augment_pictures, mixup_pictures
+from flambeau.transforms.augment import augment_pictures, change_pictures
 from flambeau.transforms.image import PicturePreparation, fit_pictures
 from flambeau.transforms.table import TablePreparation, TargetScaler, fit_table, fit_target
 
@@ -120,7 +119,7 @@ def _picture_feed(
         scaler,
         _gather(pixels, preparation.scale, device),
         _gather(pixels, prepare, device),
-        partial(change_pictures, preparation=preparation, recipe=recipe, classes=classes, layout=layout),
+        make_change(preparation, recipe, classes, layout),
         targets,
     )
 
@@ -141,31 +140,16 @@ def _gather(pixels: np.ndarray, prepare: Any, device: torch.device) -> Gather:
     return lambda rows: (prepare(resident(rows)[0]),)
 
 
-def change_pictures(
-    inputs: Inputs,
-    targets: Tensor,
-    generator: torch.Generator,
-    *,
-    preparation: PicturePreparation,
-    recipe: Recipe,
-    classes: int,
-    layout: torch.memory_format,
-) -> tuple[Inputs, Tensor]:
-    """Augment, blend and normalise a training batch (batch, channels, height, width) of numbers from 0 to 1.
-
-    `classes` is 0 where targets are not class indices.
-    """
-    augment = recipe.image.augment
-    options = augment.model_dump(exclude={"mixup"}, exclude_none=True)
-    pictures = augment_pictures(inputs[0], generator, **options)
-    if augment.mixup and len(pictures) > 1:
-        pictures, partner, weight = mixup_pictures(pictures, generator, augment.mixup)
-        targets = blend_targets(targets, partner, weight, classes)
-    return (preparation.normalise(pictures).contiguous(memory_format=layout),), targets
-
-
-def blend_targets(targets: Tensor, partner: Tensor, weight: Tensor, classes: int) -> Tensor:
-    """The targets of blended samples: probabilities (batch, classes), or blended numbers where `classes` is 0."""
-    plain = F.one_hot(targets, classes).float() if classes else targets
-    shaped = weight.view(-1, *[1] * (plain.ndim - 1))
-    return shaped * plain + (1 - shaped) * plain[partner]
+def make_change(
+    preparation: PicturePreparation, recipe: Recipe, classes: int, layout: torch.memory_format
+) -> Change:
+    """The random changes of training pictures that the recipe asks for; `classes` is 0 for other targets."""
+    options = recipe.image.augment.model_dump(exclude={"mixup"}, exclude_none=True)
+    return partial(
+        change_pictures,
+        augment=partial(augment_pictures, **options),
+        normalise=preparation.normalise,
+        mixup=recipe.image.augment.mixup or 0.0,
+        classes=classes,
+        layout=layout,
+    )

@@ -7,11 +7,15 @@ import shutil
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import save as save_arrays
 
+from flambeau.data.batches import ordered_batches
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle, save_bundle
+from flambeau.deploy.familiar import save_familiar
+from flambeau.deploy.familiar_fit import fit_familiar, rows_to_compare
 from flambeau.errors import RunError
 from flambeau.insight.report import write_report
 from flambeau.planning.common import class_counts
@@ -19,11 +23,14 @@ from flambeau.recipe import Choices
 from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records import RunFolder
 from flambeau.records.environment import environment
+from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, worst_mistakes
 from flambeau.stages.material import Material
 from flambeau.stages.setting import file_digests
+from flambeau.stages.validating import evaluation_batch
 from flambeau.training.checkpoint import remove_older
+from flambeau.transforms.image import PicturePreparation
 
 LISTED_CHANGES = 5
 FINAL_NUMBER = 10_000
@@ -51,6 +58,7 @@ def describe_data(samples: Samples, source: str | None) -> dict[str, Any]:
         "schema": samples.schema.to_json(),
         "class_counts": counts,
         "ids": list(samples.ids) if listed else [],
+        "targets": samples.targets.tolist() if listed else [],
         "digests": list(samples.digests) if listed else [],
     }
 
@@ -120,6 +128,23 @@ def splits_from_json(data: dict[str, Any]) -> list[Split]:
         )
         for part in data["folds"] or [data]
     ]
+
+
+def keep_trainings(run: RunFolder, rows: np.ndarray, trainings: list[dict[str, Any]]) -> None:
+    """Write what the kept model was fitted on, and what happened on the way: what a repeat needs beside the recipe."""
+    run.write_json("trainings.json", {"rows": rows.tolist(), "trainings": trainings})
+
+
+def keep_familiar(run: RunFolder, bundle: Bundle, feed: Feed, rows: np.ndarray, journal: Journal) -> None:
+    """Write what these rows, on which the kept model was fitted, look like to it: the bundle flags other inputs."""
+    pictures = isinstance(feed.preparation, PicturePreparation)
+    height, width = feed.preparation.size if isinstance(feed.preparation, PicturePreparation) else (0, 0)
+    chosen = torch.from_numpy(rows_to_compare(rows, height * width))
+    batches = ordered_batches(feed.gather, chosen, evaluation_batch(feed))
+    try:
+        save_familiar(run.model, fit_familiar(bundle.module, batches, "pictures" if pictures else "table"))
+    except ValueError as error:
+        journal.note(f"the bundle cannot tell inputs that are unlike its training data: {error}")
 
 
 def keep_result(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from flambeau.data.cache import cached_pictures
 from flambeau.data.check import check_counts, check_parts, check_samples
 from flambeau.data.duplicates import Duplicates, find_duplicates, merge_groups
+from flambeau.data.join import join_test
 from flambeau.data.read import read, read_test
-from flambeau.data.samples import PictureArray, PictureFiles, Samples
+from flambeau.data.samples import Samples
 from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
 from flambeau.errors import DataError, RecipeError
 from flambeau.planning.common import plan_class_weights, plan_machine, plan_score
@@ -54,52 +54,6 @@ def read_samples(recipe: Recipe, journal: Journal) -> Samples:
     if recipe.data.test is not None:
         samples = join_test(samples, read_test(recipe.data.test, samples.schema, recipe))
     return samples
-
-
-def join_test(samples: Samples, test: Samples) -> Samples:
-    """Samples of two sources, the second of which is the test part.
-
-    A test part that the first source has of its own is trained on: the person named another one.
-    """
-    first = np.full(len(samples), "train", dtype=object)
-    if samples.parts is not None:
-        first[samples.parts == "valid"] = "valid"
-    columns = None
-    if samples.columns is not None and test.columns is not None:
-        columns = {name: np.concatenate([own, test.columns[name]]) for name, own in samples.columns.items()}
-    groups = samples.groups
-    if groups is not None:
-        groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(test))])
-    return replace(
-        samples,
-        ids=samples.ids + tuple(f"test: {name}" for name in test.ids),
-        targets=np.concatenate([samples.targets, test.targets]),
-        pictures=None if columns is not None else _join_pictures(samples, test),
-        columns=columns,
-        parts=np.concatenate([first, np.full(len(test), "test", dtype=object)]),
-        groups=groups,
-        digests=samples.digests + test.digests,
-        findings=samples.findings + test.findings,
-    )
-
-
-def _join_pictures(samples: Samples, test: Samples) -> PictureFiles | PictureArray:
-    first, second = samples.pictures, test.pictures
-    if isinstance(first, PictureFiles) and isinstance(second, PictureFiles):
-        names = [str(first.path(i).resolve()) for i in range(len(first))]
-        names += [str(second.path(i).resolve()) for i in range(len(second))]
-        return PictureFiles(Path(), tuple(names))
-    if (
-        isinstance(first, PictureArray)
-        and isinstance(second, PictureArray)
-        and first.pixels.shape[1:] == second.pixels.shape[1:]
-    ):
-        return PictureArray(np.concatenate([first.pixels, second.pixels]))
-    raise DataError(
-        "the test pictures are of another kind than the others",
-        got="files and arrays, or arrays of different sizes",
-        expected="both as files, or both as arrays of one size",
-    )
 
 
 def gather_material(samples: Samples, choices: Choices, machine: Machine, journal: Journal) -> Material:

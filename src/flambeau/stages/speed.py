@@ -10,8 +10,9 @@ from itertools import islice
 from flambeau.data.split import Split
 from flambeau.errors import ModelError
 from flambeau.recipe import Choices
-from flambeau.stages.fitting import Parts, make_optimizer
+from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
+from flambeau.stages.technique import make_optimizer
 from flambeau.stages.trainings import Trainings
 from flambeau.training.loop import StepRecord, Technique, train
 from flambeau.training.memory import is_out_of_memory

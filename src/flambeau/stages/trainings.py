@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from flambeau.evaluation.calibration import apply_temperature, fit_temperature
 from flambeau.models.build import ModelSpec, ensemble_spec
 from flambeau.models.joined import Ensemble
 from flambeau.recipe import Choices, Recipe
-from flambeau.stages.fitting import Parts, Stage, assemble
+from flambeau.stages.fitting import Parts, assemble
 from flambeau.stages.head import backbone_features, train_head
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal
@@ -24,6 +25,7 @@ from flambeau.stages.judging import Judged, judge_baselines
 from flambeau.stages.material import Material, target_strata
 from flambeau.stages.start import Start
 from flambeau.stages.stopping import StopSwitch
+from flambeau.stages.technique import Stage
 from flambeau.stages.validating import predict_rows
 
 
@@ -34,6 +36,18 @@ class Member:
     module: nn.Module
     parts: Parts
     best_epoch: int
+    changes: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """What a repeat must know beside the recipe: the rows that chose the epoch, and what changed on the way."""
+        return {
+            "number": self.parts.number,
+            "epochs": self.parts.technique.epochs,
+            "best_epoch": self.best_epoch,
+            "valid": self.parts.valid_rows.tolist(),
+            "changes": self.changes,
+            "head_changes": self.parts.head_changes,
+        }
 
 
 @dataclass
@@ -45,6 +59,7 @@ class Fitted:
     feed: Feed
     temperature: float
     best_epoch: int
+    trainings: list[dict[str, Any]]
 
 
 @dataclass
@@ -152,7 +167,8 @@ class Trainings:
         whole = first.module if len(members) == 1 else Ensemble(member.module for member in members).eval()
         spec = ensemble_spec([member.parts.spec for member in members])
         best = round(median(member.best_epoch for member in members))
-        return Fitted(whole, spec, first.parts.feed, temperature, best)
+        told = [member.to_json() for member in members]
+        return Fitted(whole, spec, first.parts.feed, temperature, best, told)
 
     def judge(self, fitted: Fitted, split: Split) -> Judged:
         """Predictions of the model and of the baselines on the test part of a split."""

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flambeau.data.batches import Inputs
+from flambeau.evaluation.validation import Validation
 from flambeau.training.loop import Technique
 from flambeau.training.losses import Loss
 from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
 from flambeau.training.schedules import Schedule, constant, cosine, one_cycle
 from flambeau.training.session import Listener, Session, run_session
-from flambeau.training.state import Validation
 
 SCHEDULES: dict[str, Callable[..., float]] = {"one_cycle": one_cycle, "cosine": cosine, "constant": constant}
 
@@ -133,7 +133,7 @@ def fit(
         session = Session(folder=folder, validate=judge, patience=patience, listen=recorder)
         state = run_session(module, batches, rule, loss, technique, session)
     module.load_state_dict(state.evaluated.state_dict())
-    return Fitted(module.eval(), state.best_epoch, recorder.epochs)
+    return Fitted(module.eval(), state.best.epoch, recorder.epochs)
 
 
 class _Recorder:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,6 +37,17 @@ def classification_loss(
     losses = F.cross_entropy(outputs, targets, reduction="none", label_smoothing=label_smoothing)
     weights = targets @ class_weights if targets.is_floating_point() else class_weights[targets]
     return (losses * weights).mean()
+
+
+def balance_classes(targets: np.ndarray, classes: int) -> Tensor:
+    """A weight a class (classes,) by which all classes count alike: rows / (classes · rows of the class).
+
+    Args:
+        targets: (n,) class indices of the training rows.
+        classes: how many there are.
+    """
+    counts = np.maximum(1, np.bincount(targets, minlength=classes))
+    return torch.tensor(len(targets) / (len(counts) * counts), dtype=torch.float32)
 
 
 def multilabel_loss(outputs: Tensor, targets: Tensor) -> Tensor:

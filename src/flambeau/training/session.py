@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from flambeau.evaluation.validation import Validation
 from flambeau.training.checkpoint import newest_checkpoint, remove_older, write_checkpoint
 from flambeau.training.loop import EpochBatches, EpochRecord, StepRecord, Technique, train
 from flambeau.training.losses import Loss
 from flambeau.training.memory import is_out_of_memory
-from flambeau.training.state import Captured, TrainingState, Validation
+from flambeau.training.state import Captured, TrainingState
 
 MAX_ROLLBACKS = 3
 SECONDS_BETWEEN_STEP_RECORDS = 0.25
@@ -194,7 +195,7 @@ def _roll_back(state: TrainingState, session: Session, reason: str) -> None:
     rollbacks = state.rollbacks + 1
     state.restore_boundary()
     state.rollbacks = rollbacks
-    state.technique = replace(state.technique, rate_scale=0.5**rollbacks)
+    state.change(rate_scale=0.5**rollbacks)
     text = f"{reason}; back to the start of the epoch at {state.technique.rate_scale:g} of the learning rate"
     session.listen({"kind": "note", "text": text, "rate_scale": state.technique.rate_scale})
 
@@ -207,7 +208,7 @@ def _step_down(state: TrainingState, session: Session, batch_size: int, steps: i
             "the device's memory does not hold one sample at a time: use a smaller model or picture size"
         )
     state.restore_boundary()
-    state.technique = replace(state.technique, micro_batch=size)
+    state.change(micro_batch=size)
     changed = state.capture()
     # written at once: a kill after it must not forget it
     write_checkpoint(session.folder, "last", _steps_done(changed, steps), changed.tensors, changed.values)

@@ -9,24 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flambeau.evaluation.validation import BestEpoch, Validation
 from flambeau.training.average import averaged_copy
 from flambeau.training.checkpoint import model_tensors, optimizer_tensors, restore_model, restore_optimizer
 from flambeau.training.loop import EpochRecord, Position, Technique
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Scores of the validation part.
-
-    Args:
-        loss: the mean loss.
-        score: what chooses the best epoch.
-        spread: the standard error of the mean loss.
-    """
-
-    loss: float
-    score: float
-    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,10 +31,10 @@ class TrainingState:
         model, average, optimizer: what is trained; `average` is None without a moving average.
         technique: how; its `rate_scale` and `micro_batch` may change on the way.
         position: epoch and step.
-        best: the weights of the best epoch by name, None before the first epoch has ended.
-        best_epoch: the one whose weights are kept, from 1; 0 before the first epoch has ended.
-        best_score, best_loss, best_spread: of the best epoch's validation; a later one within tolerance may be kept.
+        weights: of the best epoch by name, None before the first epoch has ended.
+        best: which epoch that is.
         rollbacks: how often the loss was not finite.
+        changes: what was changed on the way: {"epoch" from 0, "rate_scale" or "micro_batch"}, as it happened.
         boundary: the state at the start of the current epoch.
     """
 
@@ -57,12 +43,10 @@ class TrainingState:
     technique: Technique
     average: nn.Module | None = None
     position: Position = field(default_factory=Position)
-    best: dict[str, Tensor] | None = None
-    best_epoch: int = 0
-    best_score: float | None = None
-    best_loss: float | None = None
-    best_spread: float = 0.0
+    weights: dict[str, Tensor] | None = None
+    best: BestEpoch = field(default_factory=BestEpoch)
     rollbacks: int = 0
+    changes: list[dict[str, Any]] = field(default_factory=list)
     boundary: Captured | None = None
 
     @classmethod
@@ -87,7 +71,7 @@ class TrainingState:
 
     def stopped(self, patience: int) -> bool:
         """Whether early stopping applies: `patience` epochs (0: never) have passed since the best one."""
-        return patience > 0 and self.best_epoch > 0 and self.position.epoch - self.best_epoch >= patience
+        return self.best.stopped(self.position.epoch, patience)
 
     def note_epoch(
         self,
@@ -97,29 +81,23 @@ class TrainingState:
         higher_is_better: bool,
         tolerance: float = 0.0,
     ) -> bool:
-        """Keep the weights if this epoch is the best, or late and as good; without validation the last one is kept.
-
-        Equal scores are decided by the validation loss: scores such as accuracy tie often on few samples. With a
-        tolerance, a later epoch is kept too if its loss is within that many standard errors of the best one's (the
-        one-standard-error rule of Breiman et al. 1984, which takes the further annealed net for the simpler one).
+        """Keep the weights if this epoch is the best, or late and as good: see `BestEpoch.note`.
 
         Returns:
             Whether the weights of this epoch are kept.
         """
-        best = True
-        if validation is not None and self.best_score is not None and self.best_loss is not None:
-            sign = 1 if higher_is_better else -1
-            best = (sign * validation.score, -validation.loss) > (sign * self.best_score, -self.best_loss)
-            if not best and validation.loss > self.best_loss + tolerance * self.best_spread:
-                return False
-            if not best and tolerance == 0:
-                return False
-        self.best = {name: tensor.clone() for name, tensor in model_tensors("best", self.evaluated).items()}
-        self.best_epoch = record.epoch + 1
-        if validation is not None and best:
-            self.best_score, self.best_loss = validation.score, validation.loss
-            self.best_spread = validation.spread
-        return True
+        kept = self.best.note(
+            record.epoch + 1, validation, higher_is_better=higher_is_better, tolerance=tolerance
+        )
+        if kept:
+            tensors = model_tensors("best", self.evaluated)
+            self.weights = {name: tensor.clone() for name, tensor in tensors.items()}
+        return kept
+
+    def change(self, **values: Any) -> None:
+        """Another technique from here on, written down so that a repeat can do the same."""
+        self.technique = replace(self.technique, **values)
+        self.changes.append({"epoch": self.position.epoch, **values})
 
     def capture(self) -> Captured:
         """A copy of everything, from which training goes on bit for bit."""
@@ -130,15 +108,13 @@ class TrainingState:
         position = replace(self.position, loss_total=float(self.position.loss_total))
         values = {
             **asdict(position),
-            "best_epoch": self.best_epoch,
-            "best_score": self.best_score,
-            "best_loss": self.best_loss,
-            "best_spread": self.best_spread,
+            "best": asdict(self.best),
             "rollbacks": self.rollbacks,
+            "changes": [dict(change) for change in self.changes],
             "rate_scale": self.technique.rate_scale,
             "micro_batch": self.technique.micro_batch,
         }
-        captured = Captured({**copies, **(self.best or {})}, values)
+        captured = Captured({**copies, **(self.weights or {})}, values)
         if self.position.step == 0:
             self.boundary = captured
         return captured
@@ -150,12 +126,12 @@ class TrainingState:
         if self.average is not None:
             restore_model("average", self.average, tensors)
         restore_optimizer(self.optimizer, tensors)
-        best = {name: tensor.clone() for name, tensor in tensors.items() if name.startswith("best/")}
-        self.best = best or None
+        weights = {name: tensor.clone() for name, tensor in tensors.items() if name.startswith("best/")}
+        self.weights = weights or None
         self.position = Position(values["epoch"], values["step"], values["samples"], values["loss_total"])
-        self.best_epoch, self.best_score = values["best_epoch"], values["best_score"]
-        self.best_loss, self.best_spread = values["best_loss"], values["best_spread"]
+        self.best = BestEpoch(**values["best"])
         self.rollbacks = values["rollbacks"]
+        self.changes = [dict(change) for change in values["changes"]]
         self.technique = replace(
             self.technique, rate_scale=values["rate_scale"], micro_batch=values["micro_batch"]
         )
@@ -168,5 +144,5 @@ class TrainingState:
 
     def restore_best(self) -> None:
         """Put the best epoch's weights into the module that is kept."""
-        if self.best is not None:
-            restore_model("best", self.evaluated, self.best)
+        if self.weights is not None:
+            restore_model("best", self.evaluated, self.weights)

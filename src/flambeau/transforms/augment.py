@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,6 +15,43 @@ from flambeau.transforms.image import check_pictures
 # Zhong et al. 2017, "Random Erasing Data Augmentation": area and aspect ratio of the rectangle.
 ERASED_AREA = (0.02, 0.25)
 ERASED_ASPECT = (0.3, 1 / 0.3)
+
+
+def change_pictures(
+    inputs: tuple[Tensor, ...],
+    targets: Tensor,
+    generator: torch.Generator,
+    *,
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+    normalise: Callable[[Tensor], Tensor],
+    mixup: float = 0.0,
+    classes: int = 0,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Augment, blend and normalise a training batch.
+
+    Args:
+        inputs: one tensor (batch, channels, height, width) of numbers from 0 to 1.
+        targets: class indices (batch,), 0 and 1 (batch, labels), or numbers (batch,).
+        generator: of all randomness.
+        augment: as `augment_pictures`.
+        normalise: what the model's inputs are made by in the end.
+        mixup: alpha of `mixup_pictures`; 0 for none.
+        classes: how many class indices there are; 0 where targets are something else.
+        layout: of the result in memory.
+    """
+    pictures = augment(inputs[0], generator)
+    if mixup and len(pictures) > 1:
+        pictures, partner, weight = mixup_pictures(pictures, generator, mixup)
+        targets = blend_targets(targets, partner, weight, classes)
+    return (normalise(pictures).contiguous(memory_format=layout),), targets
+
+
+def blend_targets(targets: Tensor, partner: Tensor, weight: Tensor, classes: int) -> Tensor:
+    """The targets of blended samples: probabilities (batch, classes), or blended numbers where `classes` is 0."""
+    plain = F.one_hot(targets, classes).float() if classes else targets
+    shaped = weight.view(-1, *[1] * (plain.ndim - 1))
+    return shaped * plain + (1 - shaped) * plain[partner]
 
 
 def augment_pictures(

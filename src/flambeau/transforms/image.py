@@ -27,6 +27,9 @@ STATISTICS_PICTURES = 5_000
 # A channel that hardly varies in training would otherwise be blown up to noise.
 SMALLEST_STD = 0.01
 
+# Far above the rounding error of float64 and far below a level: a tie between two levels always goes up.
+TIE = 2.0**-20
+
 
 def check_pictures(pictures: Tensor) -> None:
     """Raise ValueError unless pictures are (batch, channels, height, width) with at least one pixel."""
@@ -46,8 +49,10 @@ def resize_pictures(
 ) -> Tensor:
     """Pictures of another size, of the same dtype.
 
-    The arithmetic is float32 whatever comes in; integers are rounded and clamped to the range of their dtype
-    (int32 holds 16-bit pictures, so 0 to 65,535). Bilinear and bicubic are antialiased.
+    Bilinear and bicubic are antialiased. Integers are resampled in float64, rounded and clamped to the range of
+    their dtype (int32 holds 16-bit pictures, so 0 to 65,535): in float32 the order of a sum decides now and then to
+    which level a pixel is rounded, so another machine, or an exported model, would see other pixels. Floats are
+    resampled in float32.
 
     Args:
         pictures: (batch, channels, height, width), integers or floats.
@@ -82,7 +87,9 @@ def resize_pictures(
 def _resample_pictures(pictures: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
     if tuple(pictures.shape[-2:]) == tuple(size):
         return pictures
-    values = pictures.to(torch.float32)
+    exact = not pictures.dtype.is_floating_point and interpolation != "nearest" and pictures.device.type != "mps"
+    # contiguous, because torch resamples pictures whose channels lie innermost more slowly in float64
+    values = pictures.contiguous().to(torch.float64 if exact else torch.float32)
     if interpolation == "nearest":
         # torch's "nearest" takes the upper left neighbour; "nearest-exact" the nearest centre, as Pillow.
         values = F.interpolate(values, size=size, mode="nearest-exact")
@@ -91,7 +98,7 @@ def _resample_pictures(pictures: Tensor, size: tuple[int, int], interpolation: I
     if pictures.dtype.is_floating_point:
         return values.to(pictures.dtype)
     largest = 65_535 if pictures.dtype == torch.int32 else torch.iinfo(pictures.dtype).max
-    return values.round_().clamp_(0, largest).to(pictures.dtype)
+    return values.add_(TIE).round_().clamp_(0, largest).to(pictures.dtype)
 
 
 def _centre_pictures(pictures: Tensor, size: tuple[int, int]) -> Tensor:
