@@ -21,6 +21,7 @@ from flambeau.data.samples import Samples
 from flambeau.deploy.answer import answer_to_json
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.predict import predict
+from flambeau.deploy.versions.resolve import find_model
 from flambeau.errors import UsageError
 from flambeau.recipe import Recipe, load_recipe, with_settings
 from flambeau.recipe.short_names import SHORT_NAMES
@@ -37,10 +38,10 @@ def _silent(record: dict[str, Any]) -> None:
 
 
 class Run:
-    """A finished run: its scores, its model, its answers.
+    """A finished run, or a bundle: its scores, its model, its answers.
 
     Args:
-        folder: of the run.
+        folder: of the run; of a bundle, `RunFolder.of_bundle`.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -88,6 +89,16 @@ class Run:
         if rows and all(isinstance(row, Mapping) for row in rows):
             return self._predict_rows(rows, batch)
         return list(predict(self.folder, [str(path) for path in rows], batch))
+
+    def eject(self, out: str | Path | None = None) -> str:
+        """The run as one script of plain PyTorch, written to `out` where it is named; see `flambeau eject`."""
+        from flambeau.deploy.eject import eject
+        from flambeau.records import write_text
+
+        script = eject(self.folder)
+        if out is not None:
+            write_text(Path(out), script)
+        return script
 
     def _predict_rows(self, rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
         if self.bundle.schema.source != "table":
@@ -167,8 +178,10 @@ def resume(run: str | Path | None = None, *, on_record: Listener = _silent) -> R
 
 
 def load(run: str | Path | None = None) -> Run:
-    """A finished run; the newest if None. Raises RunError where there is none."""
-    return Run(find_run(None if run is None else str(run)))
+    """A finished run, a bundle (a folder, or a zip that `flambeau bundle` wrote), or NAME@VERSION of the store of
+    models; the newest run if None. Raises RunError where there is none.
+    """
+    return Run(find_model(run))
 
 
 def check(source: str | Path, *, recipe: Recipe | str | Path | None = None, **options: Any) -> CheckReport:

@@ -17,6 +17,8 @@ Gather = Callable[[Tensor], Inputs]
 Change = Callable[[Inputs, Tensor, torch.Generator], tuple[Inputs, Tensor]]
 
 ORDER_STREAM, CHANGE_STREAM, DROPOUT_STREAM, INIT_STREAM = 1, 2, 3, 4
+LARGEST_BATCH = 512
+PIXELS_A_BATCH = LARGEST_BATCH * 128 * 128
 _MASK = (1 << 64) - 1
 
 
@@ -73,6 +75,11 @@ class Batches:
                 generator.manual_seed(mix_seed(self.seed, CHANGE_STREAM, epoch, step))
                 inputs, targets = self.change(inputs, targets, generator)
             yield inputs, targets
+
+
+def evaluation_batch(pixels: int = 0) -> int:
+    """Samples to evaluate at once: fewer of larger pictures (of so many pixels each), so that memory is bounded."""
+    return max(1, min(LARGEST_BATCH, PIXELS_A_BATCH // max(1, pixels)))
 
 
 def ordered_batches(gather: Gather, rows: Tensor, batch_size: int) -> Iterator[Inputs]:

@@ -56,10 +56,23 @@ def read_delimited(
     try:
         table, skipped = _read_with(path, layout)
         if any(pyarrow.types.is_binary(kind) for kind in table.schema.types):
-            layout = replace(layout, encoding=_single_byte_encoding(path))
+            layout = replace(layout, encoding=single_byte_encoding(path))
             table, skipped = _read_with(path, layout)
     except (pyarrow.ArrowInvalid, UnicodeError) as error:
         raise ValueError(f"{path}: cannot be read as a table: {error}") from error
+    tell_layout(path, layout, table.num_rows, len(skipped), "".join(skipped[:1]), on_note)
+    return table
+
+
+def tell_layout(
+    path: Path,
+    layout: TextLayout,
+    rows: int,
+    skipped: int,
+    first_skipped: str,
+    on_note: Callable[[str, str], None],
+) -> None:
+    """Tell what is unusual about a delimited file. Raises ValueError where more rows were skipped than read."""
     if layout.encoding not in ("utf-8", "utf-16"):
         on_note("encoding", f"{path.name} is not UTF-8; its letters were read as {layout.encoding}")
     if layout.decimal_point == ",":
@@ -70,19 +83,18 @@ def read_delimited(
             f"the first row of {path.name} holds values, not names; the columns are called "
             f"{layout.names[0]} to {layout.names[-1]}",
         )
-    if len(skipped) > max(table.num_rows, 1):
+    if skipped > max(rows, 1):
         raise ValueError(
-            f"{path}: {len(skipped)} of {len(skipped) + table.num_rows} rows do not have "
+            f"{path}: {skipped} of {skipped + rows} rows do not have "
             f"{len(layout.names)} values separated by "
             f"{layout.delimiter!r}; expected as many values in each row as in the first"
         )
     if skipped:
         on_note(
             "ragged-rows",
-            f"left out: {number_of(len(skipped), 'row')} of {path.name} without {len(layout.names)} values, "
-            f"the first of them: {skipped[0][:80]!r}",
+            f"left out: {number_of(skipped, 'row')} of {path.name} without {len(layout.names)} values, "
+            f"the first of them: {first_skipped[:80]!r}",
         )
-    return table
 
 
 def sniff_layout(path: Path) -> TextLayout:
@@ -159,7 +171,8 @@ def _decimal_point(delimiter: str, rows: list[list[str]]) -> str:
     return "," if with_comma > with_point else "."
 
 
-def _single_byte_encoding(path: Path) -> str:
+def single_byte_encoding(path: Path) -> str:
+    """The encoding of a text of one byte a letter: cp1252, or latin-1 where a byte has no letter in that."""
     undefined = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -192,20 +205,34 @@ def _read_with(path: Path, layout: TextLayout) -> tuple[pyarrow.Table, list[str]
 def _parse(
     path: Path, layout: TextLayout, skip_row: Callable[[arrow_csv.InvalidRow], str] | None
 ) -> pyarrow.Table:
+    read_options, parse_options, convert_options = delimited_options(layout, skip_row)
+    table = arrow_csv.read_csv(
+        path, read_options=read_options, parse_options=parse_options, convert_options=convert_options
+    )
+    return table.rename_columns(list(layout.names))
+
+
+def delimited_options(
+    layout: TextLayout, skip_row: Callable[[arrow_csv.InvalidRow], str] | None
+) -> tuple[arrow_csv.ReadOptions, arrow_csv.ParseOptions, arrow_csv.ConvertOptions]:
+    """How arrow reads a file of this layout; its columns are called "0", "1" and so on.
+
+    Args:
+        layout: from `sniff_layout`.
+        skip_row: called with each row that has another number of values; None where such a row is an error.
+    """
     # Arrow wants distinct names while it reads; the file's own are given back afterwards.
     places = [str(place) for place in range(len(layout.names))]
-    table = arrow_csv.read_csv(
-        path,
-        read_options=arrow_csv.ReadOptions(
+    return (
+        arrow_csv.ReadOptions(
             column_names=places, skip_rows_after_names=int(layout.has_header), encoding=layout.encoding
         ),
-        parse_options=arrow_csv.ParseOptions(
+        arrow_csv.ParseOptions(
             delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=skip_row
         ),
-        convert_options=arrow_csv.ConvertOptions(
+        arrow_csv.ConvertOptions(
             null_values=[blank + spelling for spelling in MISSING_SPELLINGS for blank in ("", " ")],
             strings_can_be_null=True,
             decimal_point=layout.decimal_point,
         ),
     )
-    return table.rename_columns(list(layout.names))

@@ -14,6 +14,7 @@ import numpy as np
 from flambeau.data.archive import is_archive
 from flambeau.data.arrays import is_idx
 from flambeau.data.image import PICTURE_SUFFIXES
+from flambeau.data.listing import Skipped, is_readme, walk_files
 from flambeau.data.spelling import number_of
 from flambeau.errors import DataError
 from flambeau.schema import Finding
@@ -80,7 +81,9 @@ def scan_folder(folder: Path) -> FolderScan:
     Raises:
         DataError: there is nothing in it that can be read.
     """
-    files, hidden = _walk(folder)
+    skipped = Skipped()
+    files = list(walk_files(folder, skipped))
+    hidden = {name: _count_pictures(folder / name) for name in skipped.hidden}
     root = folder
     while len(tops := {name.split("/")[0] for name in files if _is_useful(name)}) == 1:
         (top,) = tops
@@ -92,7 +95,7 @@ def scan_folder(folder: Path) -> FolderScan:
     pictures = tuple(name for name in files if name.lower().endswith(PICTURE_SUFFIXES))
     top_level = [name for name in files if "/" not in name]
     tables = tuple(
-        name for name in top_level if name.lower().endswith(LABELS_SUFFIXES) and not _is_readme(name)
+        name for name in top_level if name.lower().endswith(LABELS_SUFFIXES) and not is_readme(name)
     )
     arrays = tuple(name for name in top_level if is_idx(Path(name)) or name.lower().endswith(_ARRAY_SUFFIXES))
     if not (pictures or tables or arrays):
@@ -103,30 +106,13 @@ def scan_folder(folder: Path) -> FolderScan:
             expected=f"pictures ({', '.join(PICTURE_SUFFIXES[:6])}, ...) in one folder for each class",
             command=_archive_command(folder, files),
         )
-    return FolderScan(root, pictures, tables, arrays, _left_out(files, hidden))
+    findings = _left_out(files, hidden) + skipped.closed_finding(folder)
+    return FolderScan(root, pictures, tables, arrays, findings)
 
 
 def _archive_command(folder: Path, files: Sequence[str]) -> str:
     archive = next((name for name in files if is_archive(Path(name))), None)
     return f"flambeau check {folder / archive}" if archive else ""
-
-
-def _walk(folder: Path) -> tuple[list[str], dict[str, int]]:
-    files: list[str] = []
-    hidden: dict[str, int] = {}
-    seen: set[tuple[int, int]] = set()
-    for where, folders, names in os.walk(folder, followlinks=True):
-        status = Path(where).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        relative = PurePosixPath(Path(where).relative_to(folder).as_posix())
-        for name in [name for name in folders if name.startswith(".") or name == "__MACOSX"]:
-            folders.remove(name)
-            hidden[(relative / name).as_posix()] = _count_pictures(Path(where) / name)
-        files.extend((relative / name).as_posix() for name in names if not name.startswith("."))
-    return sorted(files), hidden
 
 
 def _count_pictures(folder: Path) -> int:
@@ -140,11 +126,7 @@ def _count_pictures(folder: Path) -> int:
 def _is_useful(name: str) -> bool:
     lowered = name.lower()
     suffixes = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *_ARRAY_SUFFIXES)
-    return (lowered.endswith(suffixes) or is_idx(Path(name))) and not _is_readme(name)
-
-
-def _is_readme(name: str) -> bool:
-    return PurePosixPath(name).stem.lower() in ("readme", "license", "licence", "requirements", "classes")
+    return (lowered.endswith(suffixes) or is_idx(Path(name))) and not is_readme(name)
 
 
 def _left_out(files: Sequence[str], hidden: dict[str, int]) -> tuple[Finding, ...]:

@@ -15,6 +15,7 @@ from flambeau.data.builtin import BUILTIN_NAMES, open_builtin
 from flambeau.data.folder import scan_folder
 from flambeau.data.image import PICTURE_SUFFIXES
 from flambeau.data.kinds import infer_columns
+from flambeau.data.listing import list_tables, open_if_archive
 from flambeau.data.pictures import digest_pictures, open_arrays, open_folder, picture_facts
 from flambeau.data.places import cache_folder
 from flambeau.data.rows import (
@@ -34,7 +35,7 @@ from flambeau.errors import DataError, did_you_mean
 from flambeau.recipe import Recipe
 from flambeau.schema import Column, Finding, Schema
 
-_ARRAY_SUFFIXES = (".npz", ".npy")
+ARRAY_SUFFIXES = (".npz", ".npy")
 
 
 def read(source: str, recipe: Recipe) -> Samples:
@@ -99,8 +100,8 @@ def read_inputs(paths: Sequence[str], schema: Schema, recipe: Recipe) -> Samples
     """Read what is to be predicted. Targets are not needed and not read: they are NaN.
 
     Pictures are files, folders (searched to any depth), archives or one source of arrays; those that cannot
-    be decoded stay in the list, to be told one by one. Tables are files; columns that the model does not know
-    are ignored.
+    be decoded stay in the list, to be told one by one. Tables are files, folders or archives of them; columns that
+    the model does not know are ignored.
 
     Raises:
         DataError: a path does not exist, holds nothing to predict, or lacks a column that the model needs.
@@ -124,7 +125,7 @@ def open_source(source: str, recipe: Recipe, target: str | None) -> Source:
         return replace(opened, findings=findings + opened.findings)
     if path.is_dir():
         return open_folder(path, recipe, target)
-    if is_idx(path) or path.suffix.lower() in _ARRAY_SUFFIXES:
+    if is_idx(path) or path.suffix.lower() in ARRAY_SUFFIXES:
         return open_arrays(path, None)
     if path.suffix.lower() in TABLE_SUFFIXES:
         return open_table(path, recipe, target)
@@ -215,54 +216,65 @@ def _build(opened: Source, target: Target, schema: Schema) -> Samples:
 def _picture_inputs(paths: Sequence[str], schema: Schema, recipe: Recipe) -> Samples:
     assert schema.picture is not None
     names: list[str] = []
+    ids: list[str] = []
     findings: list[Finding] = []
     for given in paths:
         path = Path(given).expanduser()
         if not path.exists():
-            raise _no_such_input(given, path)
-        if path.is_file() and is_archive(path):
-            path, told = extract(path, cache_folder())
-            findings.extend(told)
+            raise missing_input(given, path)
+        source = path
+        path, told = open_if_archive(given, path)
+        findings.extend(told)
         if path.is_dir():
             scan = scan_folder(path)
+            findings.extend(one for one in scan.findings if one.code == "closed-folders")
             if scan.pictures:
-                names.extend((scan.root / name).as_posix() for name in scan.pictures)
+                found = [scan.root / name for name in scan.pictures]
+                names.extend(one.as_posix() for one in found)
+                # What lies in an archive is called by its name there, not by its place in the cache.
+                ids.extend((source / one.relative_to(path)).as_posix() for one in found)
                 continue
             path = (
                 scan.root
                 if any("idx" in n for n in scan.arrays)
                 else scan.root / [*scan.arrays, *scan.tables][0]
             )
-        if is_idx(path) or path.suffix.lower() in _ARRAY_SUFFIXES or path.is_dir():
+        if is_idx(path) or path.suffix.lower() in ARRAY_SUFFIXES or path.is_dir():
             if len(paths) > 1:
                 raise DataError("arrays are predicted alone", got=f"{len(paths)} paths", expected="one path")
             opened = open_arrays(path, schema.picture.bits, need_labels=False)
             return _as_inputs(opened.ids, schema, opened.findings, pictures=opened.pictures)
         names.append(path.as_posix())
-    return _as_inputs(tuple(names), schema, tuple(findings), pictures=PictureFiles(Path(), tuple(names)))
+        ids.append(path.as_posix())
+    return _as_inputs(tuple(ids), schema, tuple(findings), pictures=PictureFiles(Path(), tuple(names)))
 
 
 def _table_inputs(paths: Sequence[str], schema: Schema, recipe: Recipe) -> Samples:
     tables: list[dict[str, np.ndarray]] = []
     ids: list[str] = []
     notes = Notes()
+    files: list[tuple[str, Path]] = []
     for given in paths:
-        path = Path(given).expanduser()
-        if not path.exists():
-            raise _no_such_input(given, path)
+        if not Path(given).expanduser().exists():
+            raise missing_input(given, Path(given).expanduser())
+        found, told = list_tables(given)
+        files += found
+        notes.findings += told
+    for given, path in files:
         with core_errors():
             table: pyarrow.Table = read_table(path, max_rows=recipe.data.max_rows, on_note=notes)
         require_inputs(schema, table.column_names)
         arrays = input_columns(table, schema.columns)
         notes.findings += strange_values(table, schema.columns, arrays)
         tables.append(arrays)
-        prefix = f"{given}: " if len(paths) > 1 else ""
+        prefix = f"{given}: " if len(files) > 1 else ""
         ids.extend(f"{prefix}row {number}" for number in range(1, table.num_rows + 1))
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     return _as_inputs(tuple(ids), schema, tuple(notes.findings), columns=columns)
 
 
-def _no_such_input(given: str, path: Path) -> DataError:
+def missing_input(given: str, path: Path) -> DataError:
+    """The error for a path of inputs that does not exist, with the nearest name beside it."""
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, beside)
     return DataError(

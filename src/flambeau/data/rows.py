@@ -111,10 +111,15 @@ def strange_values(
         missing = np.isnat(array) if array.dtype.kind == "M" else np.isnan(array)
         count = int(missing.sum()) - table[column.name].null_count
         if count > 0:
-            what = {"date": "date", "boolean": "yes or no"}.get(column.kind, "number")
-            message = f"{number_of(count, 'value')} of '{column.name}' is no {what} and counts as missing"
-            findings.append(Finding("warning", "unreadable-values", message))
+            findings.append(unreadable_values(column, count))
     return findings
+
+
+def unreadable_values(column: Column, count: int) -> Finding:
+    """What is told of `count` values of a column that are not of its kind."""
+    what = {"date": "date", "boolean": "yes or no"}.get(column.kind, "number")
+    message = f"{number_of(count, 'value')} of '{column.name}' is no {what} and counts as missing"
+    return Finding("warning", "unreadable-values", message)
 
 
 def rows_as_columns(rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[str, np.ndarray]:

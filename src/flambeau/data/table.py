@@ -228,6 +228,8 @@ def parse_dates(texts: pyarrow.ChunkedArray, date_format: str = "") -> pyarrow.C
 
 def _encode(column: pyarrow.ChunkedArray) -> tuple[np.ndarray, Sequence[str]]:
     """Positions of each value among the distinct ones, as texts; -1 for missing."""
+    if pyarrow.types.is_nested(column.type):  # arrow finds no distinct lists or objects
+        column = as_arrow(column.to_pylist())
     encoded = (
         column.combine_chunks().dictionary_encode()
         if len(column)
@@ -235,6 +237,6 @@ def _encode(column: pyarrow.ChunkedArray) -> tuple[np.ndarray, Sequence[str]]:
     )
     codes = pc.fill_null(encoded.indices, -1).to_numpy()
     values = encoded.dictionary
-    if not (_is_text(values) or pyarrow.types.is_nested(values.type)):
+    if not _is_text(values):
         values = values.cast(pyarrow.large_string())
     return codes, [str(value) for value in values.to_pylist()]

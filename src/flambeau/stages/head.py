@@ -15,7 +15,7 @@ from flambeau.models.backbone import find_head, remove_head
 from flambeau.recipe import Recipe
 from flambeau.stages.fitting import Parts
 from flambeau.stages.technique import make_optimizer
-from flambeau.stages.validating import evaluation_batch
+from flambeau.stages.validating import batch_of
 from flambeau.training.session import run_session
 
 HEAD_BATCH = 64
@@ -28,7 +28,7 @@ def backbone_features(model: nn.Module, parts: Parts, rows: np.ndarray) -> Tenso
         blocks = [
             body(*inputs).flatten(1)
             for inputs in ordered_batches(
-                parts.feed.gather, torch.from_numpy(rows), evaluation_batch(parts.feed)
+                parts.feed.gather, torch.from_numpy(rows), batch_of(parts.feed)
             )
         ]
     return torch.cat(blocks).clone()

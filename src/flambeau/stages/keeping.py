@@ -28,7 +28,7 @@ from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, worst_mistakes
 from flambeau.stages.material import Material
 from flambeau.stages.setting import file_digests
-from flambeau.stages.validating import evaluation_batch
+from flambeau.stages.validating import batch_of
 from flambeau.training.checkpoint import remove_older
 from flambeau.transforms.image import PicturePreparation
 
@@ -140,7 +140,7 @@ def keep_familiar(run: RunFolder, bundle: Bundle, feed: Feed, rows: np.ndarray, 
     pictures = isinstance(feed.preparation, PicturePreparation)
     height, width = feed.preparation.size if isinstance(feed.preparation, PicturePreparation) else (0, 0)
     chosen = torch.from_numpy(rows_to_compare(rows, height * width))
-    batches = ordered_batches(feed.gather, chosen, evaluation_batch(feed))
+    batches = ordered_batches(feed.gather, chosen, batch_of(feed))
     try:
         save_familiar(run.model, fit_familiar(bundle.module, batches, "pictures" if pictures else "table"))
     except ValueError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
@@ -57,11 +58,14 @@ def short_digests(samples: Samples) -> np.ndarray:
     )
 
 
-def keep_seen(run: RunFolder, samples: Samples, rows: np.ndarray, start: Start | None) -> None:
-    """Write down which samples the kept model was fitted on."""
-    digests = short_digests(samples)[rows]
-    seen = np.union1d(digests, start.seen) if start is not None else np.unique(digests)
-    write_bytes(run.model / SEEN, save_arrays({"digests": seen}))
+def keep_seen(
+    run: RunFolder, samples: Samples, rows: np.ndarray, tested: np.ndarray, start: Start | None
+) -> None:
+    """Write down which samples the kept model was fitted on, and which ones gave the scores."""
+    digests = short_digests(samples)
+    seen = np.union1d(digests[rows], start.seen) if start is not None else np.unique(digests[rows])
+    arrays = {"digests": seen, "tested": np.unique(digests[tested])}
+    write_bytes(run.model / SEEN, save_arrays(arrays))
 
 
 def read_start(model: Path) -> Start:
@@ -75,13 +79,28 @@ def read_start(model: Path) -> Start:
 
 def read_seen(model: Path) -> np.ndarray:
     """(n,) uint64 digests of the samples that this bundle's model was fitted on. Raises RunError where they lack."""
+    return _read_digests(
+        model, "digests", "which samples it has seen, so nothing honest can be said of others"
+    )
+
+
+def read_tested(model: Path) -> np.ndarray:
+    """(n,) uint64 digests of the samples that gave this bundle's scores. Raises RunError where they lack."""
+    return _read_digests(model, "tested", "which samples it was tested on; name data to test on")
+
+
+def _read_digests(model: Path, name: str, lacking: str) -> np.ndarray:
     try:
-        return load_arrays((model / SEEN).read_bytes())["digests"]
-    except FileNotFoundError:
+        digests = load_arrays((model / SEEN).read_bytes())[name]
+    except (FileNotFoundError, KeyError):
+        raise RunError(f"this model does not say {lacking}", where=model) from None
+    except (SafetensorError, ValueError, OSError) as error:
+        raise RunError("this file of the bundle is damaged", where=model / SEEN, got=str(error)) from error
+    if digests.dtype != np.uint64 or digests.ndim != 1:
         raise RunError(
-            "this run does not say which samples it has seen, so nothing honest can be said of others",
-            where=model,
-        ) from None
+            "this file of the bundle is damaged", where=model / SEEN, got=f"{digests.dtype} {digests.shape}"
+        )
+    return digests
 
 
 def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Journal) -> None:

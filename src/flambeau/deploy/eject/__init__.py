@@ -1,0 +1,7 @@
+"""A run as one readable script of plain PyTorch."""
+
+from flambeau.deploy.eject.core import EjectError
+from flambeau.deploy.eject.script import eject
+from flambeau.deploy.eject.specialise import eject_text
+
+__all__ = ["EjectError", "eject", "eject_text"]

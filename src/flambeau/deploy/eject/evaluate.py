@@ -1,0 +1,310 @@
+"""The value of expressions as far as it is known before a script runs."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.eject.scopes import FunctionNode, Scope
+from flambeau.deploy.eject.signatures import Target
+from flambeau.deploy.eject.values import NOTHING, SOME, UNKNOWN, Device, Value, constant, truth_of
+
+_COMPUTED = frozenset(("len", "max", "min", "bool", "int", "float", "str", "tuple", "abs", "round", "sum"))
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    **{ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le},
+    **{ast.Gt: operator.gt, ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b},
+    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
+    **{ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod},
+}
+_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.Lambda, ast.JoinedStr)
+_MAYBE_NONE = ("None", "Any", "Optional", "object")
+
+
+class Evaluator:
+    """Evaluates expressions of one script.
+
+    Args:
+        script: the script.
+        targets: its functions and classes.
+        facts: function → expression in it → its value in this run.
+    """
+
+    def __init__(
+        self, script: SourceText, targets: Mapping[str, Target], facts: Mapping[str, Mapping[str, object]]
+    ) -> None:
+        self.script, self.targets, self.facts = script, targets, facts
+        self.parameters: dict[tuple[str, str], Value] = {}
+        self.attributes: dict[tuple[str, str], Value] = {}
+        self.names = {target.function: target for target in targets.values() if target.function is not None}
+        self.stores: dict[tuple[Scope, str], list[ast.Name]] = {}
+        for node, home in script.scopes.home.items():
+            if not isinstance(node.ctx, ast.Load):
+                self.stores.setdefault((home, node.id), []).append(node)
+        self._known: dict[ast.expr, Value] = {}
+
+    def forget(self) -> None:
+        """Start anew after parameters or attributes have changed."""
+        self._known.clear()
+
+    def value(self, node: ast.expr) -> Value:
+        """What is known of an expression."""
+        if node not in self._known:
+            self._known[node] = UNKNOWN  # of a value that depends on itself
+            self._known[node] = self._fact(node) or self._evaluate(node)
+        return self._known[node]
+
+    def truth(self, node: ast.expr) -> bool | None:
+        """Whether a test always holds or never does; None if that is not known."""
+        fact = self._fact(node)
+        if fact is not None:
+            return truth_of(fact)
+        if isinstance(node, ast.BoolOp):
+            known = [self.truth(part) for part in node.values]
+            decided = isinstance(node.op, ast.Or)
+            if decided in known:
+                return decided
+            return (not decided) if None not in known else None
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            inner = self.truth(node.operand)
+            return None if inner is None else not inner
+        return truth_of(self.value(node))
+
+    def _fact(self, node: ast.expr) -> Value | None:
+        if not self.facts:
+            return None
+        function = self.script.function_of(node)
+        known = self.facts.get(function.name, {}) if function is not None else {}
+        return constant(known[ast.unparse(node)]) if known and ast.unparse(node) in known else None
+
+    def _evaluate(self, node: ast.expr) -> Value:
+        match node:
+            case ast.Constant():
+                return constant(node.value)
+            case ast.Name():
+                return self._name(node)
+            case ast.Tuple():
+                parts = [self.value(part) for part in node.elts]
+                plain = all(part.is_constant for part in parts)
+                return constant(tuple(part.constant for part in parts)) if plain else SOME
+            case ast.UnaryOp() | ast.BinOp() | ast.Compare():
+                return self._operation(node)
+            case ast.BoolOp():
+                return self._bool_operation(node)
+            case ast.IfExp():
+                holds = self.truth(node.test)
+                if holds is None:
+                    return self.value(node.body).join(self.value(node.orelse))
+                return self.value(node.body if holds else node.orelse)
+            case ast.Call():
+                return self._call(node)
+            case ast.Attribute():
+                return self._attribute(node)
+            case ast.Subscript():
+                return self._subscript(node)
+        return SOME if isinstance(node, _DISPLAYS) else UNKNOWN
+
+    def _name(self, node: ast.Name) -> Value:
+        home = self.script.scopes.home[node]
+        stores = self.stores.get((home, node.id), [])
+        if home.parent is None:
+            if node.id in self.targets:
+                return SOME
+            if not stores and (node.id in home.bound or hasattr(builtins, node.id)):
+                return SOME  # an import, or built in
+            single = len(stores) == 1 and self._stored(stores[0], home.node)
+            return self.value(single) if isinstance(single, ast.expr) else UNKNOWN
+        if not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return UNKNOWN
+        target = self.names.get(home.node)
+        if target is not None and node.id in target.parameters:
+            before = not stores or self._is_before(node, stores, home.node)
+            return self.parameters[target.name, node.id] if before else UNKNOWN
+        if len(stores) != 1 or node.id in {a.arg for a in ast.walk(home.node) if isinstance(a, ast.arg)}:
+            return UNKNOWN
+        stored = self._stored(stores[0], home.node)
+        return self.value(stored) if stored is not None and self.dominates(stores[0], node) else UNKNOWN
+
+    def _stored(self, store: ast.Name, home: ast.AST) -> ast.expr | None:
+        """What a plain assignment gives to a name."""
+        statement = self.script.parents[store]
+        if isinstance(statement, ast.Assign) and statement.targets == [store]:
+            return statement.value
+        return statement.value if isinstance(statement, ast.AnnAssign) else None
+
+    def dominates(self, store: ast.Name, use: ast.Name) -> bool:
+        """Whether an assignment has been done wherever control reaches the use."""
+        statement = self.script.statement_of(store)
+        block = self.script.blocks[statement]
+        for above in [use, *self.script.ancestors(use)]:
+            if isinstance(above, ast.stmt) and above in block:
+                return block.index(above) > block.index(statement)
+        return False
+
+    def _is_before(self, use: ast.Name, stores: list[ast.Name], function: FunctionNode) -> bool:
+        """Whether a use of a parameter is evaluated before the function assigns the parameter."""
+        places: dict[ast.AST, int] = {}
+        for place, statement in enumerate(function.body):
+            places.update((node, place) for node in ast.walk(statement))
+        if use not in places:
+            return True  # a default or decorator
+        lazy = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp)
+        for above in self.script.ancestors(use):
+            if above is function:
+                break
+            if isinstance(above, lazy):
+                return False
+        first = min(places[store] for store in stores)
+        statement = function.body[first]
+        simple = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
+        if isinstance(statement, ast.If):
+            return places[use] < first or (places[use] == first and use in set(ast.walk(statement.test)))
+        return places[use] < first or (places[use] == first and simple)
+
+    def _operation(self, node: ast.UnaryOp | ast.BinOp | ast.Compare) -> Value:
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            holds = self.truth(node.operand)
+            return UNKNOWN if holds is None else constant(not holds)
+        if isinstance(node, ast.UnaryOp):
+            inner = self.value(node.operand)
+            negated = isinstance(node.op, ast.USub) and isinstance(inner.constant, int | float)
+            return constant(-inner.constant) if negated else UNKNOWN
+        if isinstance(node, ast.BinOp):
+            return self._apply(node.op, self.value(node.left), self.value(node.right))
+        left, results = node.left, []
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(op, ast.Is | ast.IsNot):
+                results.append(self._is_none(left, right, isinstance(op, ast.Is)))
+            else:
+                results.append(self._apply(op, self.value(left), self._members(right)))
+            left = right
+        if len(results) == 1:
+            return results[0]
+        if any(result.is_constant and not result.constant for result in results):
+            return constant(False)
+        return constant(True) if all(result.is_constant for result in results) else UNKNOWN
+
+    def _members(self, node: ast.expr) -> Value:
+        """A value, where a list or set of constants counts as the tuple of them."""
+        if isinstance(node, ast.List | ast.Set):
+            parts = [self.value(part) for part in node.elts]
+            if all(part.is_constant for part in parts):
+                return constant(tuple(part.constant for part in parts))
+        return self.value(node)
+
+    def _is_none(self, left: ast.expr, right: ast.expr, positive: bool) -> Value:
+        if not (isinstance(right, ast.Constant) and right.value is None):
+            return UNKNOWN
+        value = self.value(left)
+        if value.is_some:
+            return constant(not positive)
+        return constant(positive) if value.is_constant else (NOTHING if value.level == 0 else UNKNOWN)
+
+    def _apply(self, op: ast.AST, left: Value, right: Value) -> Value:
+        function = _OPERATORS.get(type(op))
+        if NOTHING in (left, right):
+            return NOTHING
+        if function is None or not (left.is_constant and right.is_constant):
+            return UNKNOWN
+        if isinstance(left.constant, Device) or isinstance(right.constant, Device):
+            return UNKNOWN
+        try:
+            return constant(function(left.constant, right.constant))
+        except (TypeError, ValueError, ArithmeticError):
+            return UNKNOWN
+
+    def _bool_operation(self, node: ast.BoolOp) -> Value:
+        decided = isinstance(node.op, ast.Or)
+        possible = NOTHING
+        for part in node.values[:-1]:
+            holds = self.truth(part)
+            if holds is decided:
+                return possible.join(self.value(part))
+            if holds is None:
+                # what remains of `x or y` is a true x, which is not None
+                possible = possible.join(SOME if decided else self.value(part))
+        return possible.join(self.value(node.values[-1]))
+
+    def _call(self, node: ast.Call) -> Value:
+        name = ast.unparse(node.func)
+        if name == "torch.device" and len(node.args) == 1 and not node.keywords:
+            kind = self.value(node.args[0])
+            named = kind.is_constant and isinstance(kind.constant, str)
+            return constant(Device(kind.constant.split(":")[0])) if named else SOME
+        if name == "partial" or not isinstance(node.func, ast.Name):
+            return SOME if name == "partial" else UNKNOWN
+        if not self.script.scopes.is_global(node.func):
+            return UNKNOWN
+        target = self.targets.get(name)
+        if target is not None:
+            returns = getattr(target.function, "returns", None)
+            text = ast.unparse(returns) if returns is not None else "Any"
+            whole = target.class_ is not None or not any(word in text for word in _MAYBE_NONE)
+            return SOME if whole else UNKNOWN
+        values = [self.value(argument) for argument in node.args]
+        if name not in _COMPUTED or node.keywords or not all(value.is_constant for value in values):
+            return UNKNOWN
+        try:
+            return constant(getattr(builtins, name)(*(value.constant for value in values)))
+        except (TypeError, ValueError, ArithmeticError):
+            return UNKNOWN
+
+    def _subscript(self, node: ast.Subscript) -> Value:
+        container, index = self.value(node.value), self.value(node.slice)
+        try:
+            return constant(container.constant[index.constant])
+        except (TypeError, LookupError):
+            return UNKNOWN
+
+    def _attribute(self, node: ast.Attribute) -> Value:
+        owner = self.class_of(node.value)
+        if owner is not None:
+            for values in (self.attributes, self.parameters):
+                if (owner, node.attr) in values:
+                    is_field = self.targets[owner].is_dataclass or values is self.attributes
+                    return values[owner, node.attr] if is_field else UNKNOWN
+        value = self.value(node.value)
+        if value.is_constant and isinstance(value.constant, Device) and node.attr == "type":
+            return constant(value.constant.type)
+        return UNKNOWN
+
+    def class_of(self, node: ast.expr) -> str | None:
+        """The class of the script that an expression is an instance of, where that is sure."""
+        if isinstance(node, ast.Attribute):
+            owner = self.class_of(node.value)
+            target = self.targets.get(owner or "")
+            field = target.parameters.get(node.attr) if target is not None and target.is_dataclass else None
+            return self._named_class(field.node.annotation) if field is not None else None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            target = self.targets.get(node.func.id)
+            if target is None or not self.script.scopes.is_global(node.func):
+                return None
+            return target.name if target.class_ is not None else self._named_class(getattr(target.function, "returns", None))
+        return self._class_of_name(node) if isinstance(node, ast.Name) else None
+
+    def _class_of_name(self, node: ast.Name) -> str | None:
+        home = self.script.scopes.home[node]
+        if not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        arguments = {a.arg: a for a in (*home.node.args.args, *home.node.args.kwonlyargs)}
+        stores = self.stores.get((home, node.id), [])
+        if node.id == "self" and not stores:
+            parent = self.script.parents[home.node]
+            return parent.name if isinstance(parent, ast.ClassDef) else None
+        if node.id in arguments:
+            return self._named_class(arguments[node.id].annotation)
+        if len(stores) != 1:
+            return None
+        stored = self._stored(stores[0], home.node)
+        return self.class_of(stored) if stored is not None else None
+
+    def _named_class(self, annotation: ast.expr | None) -> str | None:
+        if annotation is None:
+            return None
+        names = {name.strip() for name in ast.unparse(annotation).split("|")} - {"None"}
+        name = names.pop() if len(names) == 1 else ""
+        target = self.targets.get(name)
+        return name if target is not None and target.class_ is not None else None

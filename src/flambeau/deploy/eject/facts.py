@@ -1,0 +1,111 @@
+"""All that a script must know of a run, read from its folder, and the reasons why some runs have no script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from flambeau.deploy.bundle import Bundle, load_bundle
+from flambeau.errors import RunError
+from flambeau.models.build import ModelSpec
+from flambeau.recipe import Recipe
+from flambeau.recipe.text import load_recipe
+from flambeau.records import RunFolder
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A finished run.
+
+    Args:
+        folder: of the run.
+        recipe: resolved.
+        bundle: the model that was kept.
+        reasons: recipe key → why flambeau chose its value.
+        trainings: of the models that were kept: number, epochs, validation rows, changes on the way.
+        rows: positions of the samples that these were fitted on, validation rows included.
+        folds: of the cross-validation that made the score; 0 for one split.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    bundle: Bundle
+    reasons: dict[str, str]
+    trainings: list[dict[str, Any]]
+    rows: list[int]
+    folds: int
+
+    @property
+    def task(self) -> str:
+        """What is predicted."""
+        return self.bundle.schema.task
+
+    @property
+    def on_all_samples(self) -> bool:
+        """Whether the kept model was trained after the test, on all samples."""
+        return self.folds > 0 or self.recipe.split.refit
+
+    @property
+    def one_split(self) -> bool:
+        """Whether one model was trained on the parts of split.json."""
+        return len(self.trainings) == 1 and not self.on_all_samples
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The description of one of the models; all bags have the same."""
+        whole = self.bundle.spec
+        return ModelSpec.from_json(whole.arguments["members"][0]) if whole.name == "ensemble" else whole
+
+    @property
+    def module(self) -> nn.Module:
+        """One of the trained models."""
+        whole = self.bundle.module
+        first = whole.models[0] if self.bundle.spec.name == "ensemble" else whole  # type: ignore[index]
+        assert isinstance(first, nn.Module)
+        return first
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the body started from pretrained weights."""
+        return self.recipe.model.pretrained is not None
+
+    @property
+    def started(self) -> bool:
+        """Whether the weights of an earlier run were the start."""
+        return (self.folder.path / "start").is_dir()
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """The content of scores.json."""
+        scores: dict[str, Any] = self.folder.read_json("scores.json")
+        return scores
+
+
+def read_facts(run: RunFolder) -> RunFacts:
+    """Read what a script of this run is made from.
+
+    Raises:
+        RunError: the run is not finished, was altered, or was made before runs kept what a script needs.
+    """
+    if not run.finished:
+        raise RunError("this run is not finished", where=run.path, command=f"flambeau resume {run.path}")
+    if not (run.path / "trainings.json").is_file():
+        raise RunError(
+            "this run was made by a flambeau that did not yet write down what a script needs",
+            where=run.path,
+            command=f"flambeau train … --recipe {run.recipe}",
+        )
+    plan = run.read_json("trainings.json")
+    reasons = {r["key"]: r["reason"] for r in run.read_log() if r.get("kind") == "choice"}
+    return RunFacts(
+        folder=RunFolder(run.path.resolve()),
+        recipe=load_recipe(run.recipe),
+        bundle=load_bundle(run.model),
+        reasons=reasons,
+        trainings=plan["trainings"],
+        rows=plan["rows"],
+        folds=len(run.read_json("split.json")["folds"]),
+    )

@@ -1,0 +1,133 @@
+"""Calls that folding has made simpler than the function they call, and tables looked up by a known key."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+
+from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.eject.fold import held_together
+from flambeau.deploy.eject.knowledge import Knowledge
+from flambeau.deploy.eject.signatures import Site, Target
+from flambeau.deploy.eject.unused import defined_names
+
+LONGEST_INLINED = 75
+
+
+def function_bodies(script: SourceText) -> dict[str, str]:
+    """Each function's statements in a normal form, to see later whether it was changed."""
+    return {
+        node.name: _normal_body(node) for node in script.tree.body if isinstance(node, ast.FunctionDef)
+    }
+
+
+def _normal_body(node: ast.FunctionDef) -> str:
+    return "".join(ast.dump(statement) for statement in _statements(node))
+
+
+def _statements(node: ast.FunctionDef) -> list[ast.stmt]:
+    return node.body[1:] if ast.get_docstring(node) is not None else node.body
+
+
+def inline_calls(
+    script: SourceText, knowledge: Knowledge, roots: Collection[str], originals: Mapping[str, str]
+) -> None:
+    """Put the one expression that is left of a folded function in the places of its calls, if it is short."""
+    for target in knowledge.targets.values():
+        function = target.function
+        if not isinstance(function, ast.FunctionDef) or target.class_ is not None or target.name in roots:
+            continue
+        if target.opaque or target.escapes or not target.sites or function.decorator_list:
+            continue
+        body = _statements(function)
+        if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
+            continue
+        if originals.get(target.name) == _normal_body(function) or len(script.source(body[0].value)) > LONGEST_INLINED:
+            continue
+        for site in target.sites:
+            text = _inlined(script, target, site, body[0].value)
+            if text is not None:
+                script.replace(site.call, text)
+
+
+def _inlined(script: SourceText, target: Target, site: Site, result: ast.expr) -> str | None:
+    """The function's result with the arguments of a call in it; None where that would not be the same."""
+    if site.is_partial or site.starred or site.double_starred:
+        return None
+    if any(isinstance(node, ast.Lambda | ast.GeneratorExp | ast.NamedExpr) for node in ast.walk(result)):
+        return None
+    arguments: dict[str, ast.expr] = {}
+    for parameter in target.parameters.values():
+        node = site.given.get(parameter.name, parameter.default)
+        if node is None or not _is_simple(node):
+            return None
+        arguments[parameter.name] = node
+    start, end = script.span(result)
+    edits: list[tuple[int, int, str]] = []
+    assert target.function is not None
+    own = script.scopes.of[target.function]
+    around = script.scopes.around[site.call]
+    for node in ast.walk(result):
+        if isinstance(node, ast.JoinedStr):
+            return None
+        if not isinstance(node, ast.Name):
+            continue
+        if script.scopes.home[node] is own and node.id in arguments:
+            text = held_together(script.source(arguments[node.id]), arguments[node.id], 0)
+            edits.append((*script.span(node), text))
+        elif script.scopes.is_global(node) and around.lookup(node.id) is not script.scopes.module:
+            return None
+    text = script.text
+    for begin, stop, new in sorted(edits, reverse=True):
+        text = text[:begin] + new + text[stop:]
+    moved = sum(len(new) - (stop - begin) for begin, stop, new in edits)
+    inlined = text[start : end + moved]
+    return None if "#" in inlined else held_together(inlined, result, 0)
+
+
+def _is_simple(node: ast.expr) -> bool:
+    if isinstance(node, ast.Attribute):
+        return _is_simple(node.value)
+    return isinstance(node, ast.Name | ast.Constant)
+
+
+def resolve_lookups(script: SourceText, knowledge: Knowledge) -> None:
+    """`TABLE["key"]` with a known key becomes the value."""
+    tables = {
+        name: statement.value
+        for statement in script.tree.body
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Dict)
+        for name in defined_names(statement)
+    }
+    for node in ast.walk(script.tree):
+        if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
+            continue
+        key = knowledge.value(node.slice)
+        table = tables.get(node.value.id) if script.scopes.is_global(node.value) else _local_table(knowledge, node.value)
+        if table is None or not key.is_constant or not isinstance(node.ctx, ast.Load):
+            continue
+        for name, value in zip(table.keys, table.values, strict=True):
+            if name is not None and knowledge.value(name).same(key) and _means_the_same(script, value, node):
+                script.replace(node, held_together(script.source(value), value, 0))
+
+
+def _local_table(knowledge: Knowledge, node: ast.Name) -> ast.Dict | None:
+    home = knowledge.script.scopes.home[node]
+    stores = knowledge.evaluator.stores.get((home, node.id), [])
+    if len(stores) != 1:
+        return None
+    statement = knowledge.script.parents[stores[0]]
+    value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+    if not isinstance(value, ast.Dict):
+        return None
+    return value if all(_is_simple(part) for part in value.values) else None
+
+
+def _means_the_same(script: SourceText, value: ast.expr, place: ast.expr) -> bool:
+    """Whether a table's value can be written elsewhere: plain names of the module that nothing hides there."""
+    around = script.scopes.around[place]
+    return _is_simple(value) and all(
+        script.scopes.is_global(node) and around.lookup(node.id) is script.scopes.module
+        for node in ast.walk(value)
+        if isinstance(node, ast.Name)
+    )

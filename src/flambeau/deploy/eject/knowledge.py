@@ -1,0 +1,136 @@
+"""Which parameters, fields and attributes of a script always have the same value, found to a fixpoint."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.eject.evaluate import Evaluator
+from flambeau.deploy.eject.purity import Purity
+from flambeau.deploy.eject.signatures import Parameter, Target, find_targets, method_of
+from flambeau.deploy.eject.values import NOTHING, UNKNOWN, Value
+
+MOST_ROUNDS = 50
+
+
+class Knowledge:
+    """What is known of one script.
+
+    Args:
+        script: the script.
+        facts: function → expression in it → its value in this run.
+    """
+
+    def __init__(self, script: SourceText, facts: Mapping[str, Mapping[str, object]]) -> None:
+        self.script = script
+        self.targets = find_targets(script)
+        self.purity = Purity(script)
+        self.evaluator = Evaluator(script, self.targets, facts)
+        self._set_anywhere = self._fields_set_anywhere()
+        self._attributes = self._attribute_stores()
+        self._solve()
+
+    def value(self, node: ast.expr) -> Value:
+        """What is known of an expression."""
+        return self.evaluator.value(node)
+
+    def truth(self, node: ast.expr) -> bool | None:
+        """Whether a test always holds or never does; None if that is not known."""
+        return self.evaluator.truth(node)
+
+    def parameter(self, target: Target, parameter: Parameter) -> Value:
+        """What is known of a parameter."""
+        return self.evaluator.parameters.get((target.name, parameter.name), UNKNOWN)
+
+    def _solve(self) -> None:
+        parameters, attributes = self.evaluator.parameters, self.evaluator.attributes
+        for target in self.targets.values():
+            for name in target.parameters:
+                parameters[target.name, name] = NOTHING
+        for key in self._attributes:
+            attributes[key] = NOTHING
+        for _ in range(MOST_ROUNDS):
+            self.evaluator.forget()
+            found = {
+                (target.name, name): self._joined(target, parameter)
+                for target in self.targets.values()
+                for name, parameter in target.parameters.items()
+            }
+            stored = {key: self.evaluator.value(node) for key, node in self._attributes.items()}
+            same = all(parameters[key].same(value) for key, value in found.items())
+            if same and all(attributes[key].same(value) for key, value in stored.items()):
+                break
+            parameters.update(found)
+            attributes.update(stored)
+        else:
+            parameters.update(dict.fromkeys(parameters, UNKNOWN))
+            attributes.clear()
+        for values in (parameters, attributes):
+            values.update({key: UNKNOWN for key, value in values.items() if value.level == 0})  # type: ignore[attr-defined]
+        self.evaluator.forget()
+
+    def _joined(self, target: Target, parameter: Parameter) -> Value:
+        """What all calls together say of a parameter."""
+        if target.opaque or not (target.sites or target.escapes):
+            return UNKNOWN
+        if target.is_dataclass and parameter.name in self._set_anywhere:
+            return UNKNOWN
+        if target.escapes and not parameter.keyword_only:
+            return UNKNOWN
+        result = self._default(parameter) if target.escapes else NOTHING
+        for site in target.sites:
+            if parameter.name in site.given:
+                result = result.join(self.evaluator.value(site.given[parameter.name]))
+            elif site.double_starred or (site.starred and not parameter.keyword_only):
+                return UNKNOWN
+            elif site.is_partial and not parameter.keyword_only:
+                return UNKNOWN
+            else:
+                result = result.join(self._default(parameter))
+        return result
+
+    def _default(self, parameter: Parameter) -> Value:
+        return self.evaluator.value(parameter.default) if parameter.default is not None else UNKNOWN
+
+    def _fields_set_anywhere(self) -> set[str]:
+        """Names that are assigned as attributes, or given to `replace`, anywhere in the script."""
+        names: set[str] = set()
+        for node in ast.walk(self.script.tree):
+            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                names.add(node.attr)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("replace", "setattr", "object.__setattr__"):
+                names.update(keyword.arg for keyword in node.keywords if keyword.arg)
+                if _sets_computed_names(node):
+                    names.update(name for target in self.targets.values() for name in target.parameters)
+        return names
+
+    def _attribute_stores(self) -> dict[tuple[str, str], ast.expr]:
+        """(class, attribute) → what it is set to, where it is set once in the script, in the class's __init__."""
+        stores: dict[str, list[ast.Attribute]] = {}
+        for node in ast.walk(self.script.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr" and _sets_computed_names(node):
+                return {}
+            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                stores.setdefault(node.attr, []).append(node)
+        result: dict[tuple[str, str], ast.expr] = {}
+        for class_ in self.script.tree.body:
+            init = method_of(class_, "__init__") if isinstance(class_, ast.ClassDef) else None
+            if init is None or not isinstance(class_, ast.ClassDef):
+                continue
+            for statement in init.body:
+                target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+                target = statement.target if isinstance(statement, ast.AnnAssign) else target
+                value = getattr(statement, "value", None)
+                own = isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
+                if own and value is not None and isinstance(target, ast.Attribute):
+                    if len(stores[target.attr]) == 1:
+                        result[class_.name, target.attr] = value
+        return result
+
+
+def _sets_computed_names(call: ast.Call) -> bool:
+    """Whether `replace` or `setattr` sets fields whose names are not written there."""
+    if ast.unparse(call.func) == "replace":
+        return any(keyword.arg is None for keyword in call.keywords)
+    return len(call.args) < 2 or not isinstance(call.args[-2], ast.Constant)

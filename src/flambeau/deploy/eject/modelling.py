@@ -1,0 +1,178 @@
+"""Texts of the model, its first weights, its preparation and the parts of its training, from a run's facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.text import Code, call
+from flambeau.errors import RunError
+from flambeau.models.backbone import find_head
+from flambeau.models.build import ModelSpec
+from flambeau.models.state_dicts import read_state_dict
+from flambeau.transforms.image import PicturePreparation
+
+SCHEDULES = ("one_cycle", "cosine", "constant")
+
+
+def _sized(name: str) -> Callable[[dict[str, Any]], Code]:
+    return lambda arguments: call(name, **{**arguments, "size": tuple(arguments["size"])})
+
+
+def _tabm(arguments: dict[str, Any]) -> Code:
+    return call("TabM", **{**arguments, **_TABLE_SIZES})
+
+
+def _mlp(arguments: dict[str, Any]) -> Code:
+    own = {key: value for key, value in arguments.items() if key not in _TABLE_SIZES}
+    inputs = sum(cardinality - 1 for cardinality in arguments["cardinalities"])
+    module = call("MLP", arguments["number_features"] + inputs, **own)
+    return call("JoinedInputs", module, Code("preparation.cardinalities"))
+
+
+def _own(arguments: dict[str, Any]) -> Code:
+    module = call("OwnModel", **arguments["arguments"])
+    joined = arguments.get("cardinalities") is not None
+    return call("JoinedInputs", module, Code("preparation.cardinalities")) if joined else module
+
+
+_TABLE_SIZES = {
+    "number_features": Code("len(preparation.numbers)"),
+    "cardinalities": Code("preparation.cardinalities"),
+}
+
+# One text a row of `models.build.MODELS`; an ensemble is made of its members' trainings.
+MODEL_TEXTS: dict[str, Callable[[dict[str, Any]], Code]] = {
+    "small_cnn": _sized("SmallCNN"),
+    "small_resnet": _sized("SmallResNet"),
+    "resnet": _sized("ResNet"),
+    "tabm": _tabm,
+    "mlp": _mlp,
+    "torchvision": lambda arguments: call("pretrained_backbone", **arguments),
+    "timm": lambda arguments: call("timm_backbone", **arguments),
+    "own": _own,
+}
+
+
+def model_text(spec: ModelSpec) -> Code:
+    """The construction of a model. Raises RunError for one that has no text."""
+    if spec.name not in MODEL_TEXTS:
+        raise RunError(f"the model '{spec.name}' cannot be written as plain code yet")
+    return MODEL_TEXTS[spec.name](dict(spec.arguments))
+
+
+def weights_text(facts: RunFacts) -> Code | None:
+    """An expression for the pretrained weights that the run started from; None where it started from none."""
+    name = facts.recipe.model.pretrained
+    if name is None:
+        return None
+    path = Path(name)
+    if path.suffix == ".safetensors" and path.is_file() and _is_flat_safetensors(path):
+        return call("load_file", call("Path", str(path)))
+    if path.suffix in (".safetensors", ".pth", ".pt"):
+        return call("read_state_dict", call("Path", str(path)))
+    function = "download_timm_weights" if facts.spec.name == "timm" else "download_weights"
+    return call(function, facts.spec.arguments["arch"])
+
+
+def _is_flat_safetensors(path: Path) -> bool:
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return set(file.keys()) == set(read_state_dict(path))
+
+
+def head_is_trained_first(facts: RunFacts) -> bool:
+    """Whether the new head was trained alone before the whole model."""
+    if not facts.pretrained or not facts.recipe.training.head_epochs:
+        return False
+    return isinstance(facts.module.get_submodule(find_head(facts.module)), nn.Linear)
+
+
+def preparation_text(facts: RunFacts) -> Code:
+    """The preparation: numbers for pictures, a call that fits it again for tables."""
+    preparation = facts.bundle.preparation
+    if isinstance(preparation, PicturePreparation):
+        image = facts.reasons
+        return call(
+            "PicturePreparation",
+            reasons={
+                "size": image.get("image.size", ""),
+                "channels": image.get("image.channels", ""),
+                "mean": image.get("image.normalise", ""),
+            },
+            **preparation.to_json(),
+        )
+    if facts.started:
+        path = '(RUN / "start" / "preparation.json").read_text(encoding="utf-8")'
+        return Code(f'TablePreparation.from_json(json.loads({path})["inputs"])')
+    kinds = {column.name: str(column.kind) for column in facts.bundle.schema.used_columns}
+    return call(
+        "fit_table",
+        Code("{name: values[fitting_rows] for name, values in columns.items()}"),
+        kinds,
+        reasons={"scaling": facts.reasons.get("table.scaling", "")},
+        scaling=facts.recipe.table.scaling or "quantile",
+        rare=facts.recipe.table.rare,
+    )
+
+
+def augment_text(facts: RunFacts) -> Code:
+    """`augment_pictures` with what the recipe switches on."""
+    augment = facts.recipe.image.augment.model_dump(exclude={"mixup"}, exclude_none=True)
+    used = {key: value for key, value in augment.items() if value}
+    reasons = {key: facts.reasons.get(f"image.augment.{key}", "") for key in used}
+    return call("partial", Code("augment_pictures"), reasons=reasons, **used)
+
+
+def loss_text(facts: RunFacts) -> Code:
+    """The loss of the task; `train_rows` and `targets` are names of the text around it."""
+    if facts.task != "classification":
+        return Code(f"{facts.task}_loss")
+    options: dict[str, Any] = {}
+    training = facts.recipe.training
+    if training.label_smoothing:
+        options["label_smoothing"] = training.label_smoothing
+    if training.class_weights == "balanced":
+        classes = len(facts.bundle.schema.classes)
+        options["class_weights"] = Code(f"balance_classes(targets[train_rows], {classes}).to(DEVICE)")
+    reasons = {key: facts.reasons.get(f"training.{key}", "") for key in options}
+    if not options:
+        return Code("classification_loss")
+    return call("partial", Code("classification_loss"), reasons=reasons, **options)
+
+
+def optimizer_text(facts: RunFacts, model: str, *, body: bool) -> Code:
+    """The optimizer over parameter groups of the variable `model`."""
+    options, reasons = facts.recipe.training.optimizer, facts.reasons
+    groups: dict[str, Any] = {"lr": options.lr or 1e-3, "weight_decay": options.weight_decay or 0.0}
+    if body:
+        groups["body"] = Code("[name for name, _ in body_parameters(model)]")
+        groups["body_lr"] = options.body_lr or 1.0
+    told = {key: reasons.get(f"training.optimizer.{key}", "") for key in groups}
+    made = call("parameter_groups", Code(model), reasons=told, **groups)
+    if options.name == "sgd":
+        return call("make_sgd", made, momentum=options.momentum, device=Code("DEVICE"))
+    return call("make_adamw", made, beta1=options.momentum, beta2=options.beta2, device=Code("DEVICE"))
+
+
+def technique_text(facts: RunFacts, *, epochs: Any, head: bool = False) -> Code:
+    """How a step is done; a head alone is trained in fp32, whole batches, without an average."""
+    training = facts.recipe.training
+    schedule = call("partial", Code(training.schedule.name), warmup=training.schedule.warmup)
+    values: dict[str, Any] = {"epochs": epochs, "schedule": schedule, "seed": Code("seed")}
+    optional = {
+        "average_decay": 0.0 if head else training.ema or 0.0,
+        "clip_norm": training.clip_norm or 0.0,
+        "micro_batch": 0 if head else training.micro_batch or 0,
+        "precision": "fp32" if head else training.precision or "fp32",
+    }
+    values |= {key: value for key, value in optional.items() if value not in (0, 0.0)}
+    values["device"] = Code("DEVICE")
+    keys = {"average_decay": "ema", "epochs": "head_epochs" if head else "epochs"}
+    reasons = {key: facts.reasons.get(f"training.{keys.get(key, key)}", "") for key in values}
+    return call("Technique", reasons=reasons, **values)

@@ -1,0 +1,117 @@
+"""The part of a script that reads: the shortest text of several whose result equals what flambeau reads.
+
+Each candidate is run here and compared, value by value, so that a short text is never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flambeau.data.join import join_test
+from flambeau.data.read import read, read_test
+from flambeau.data.samples import PictureFiles, Samples
+from flambeau.deploy.eject.core import core_sources
+from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.picture_sources import Reading, array_readings, file_readings
+from flambeau.deploy.eject.table_sources import table_readings
+from flambeau.errors import RunError
+
+
+def write_reading(facts: RunFacts) -> Reading:
+    """The text that reads what the run was trained on.
+
+    Raises:
+        RunError: the data have changed, or no short plain text reads the same values.
+    """
+    parts = _read_again(facts)
+    samples = _joined(facts, parts)
+    if samples.columns is not None:
+        readings = table_readings(facts, samples)
+    elif isinstance(samples.pictures, PictureFiles):
+        roots = [part.pictures.root for part in parts if isinstance(part.pictures, PictureFiles)]
+        readings = file_readings(facts, samples, roots)
+    else:
+        readings = array_readings(facts, samples)
+    problem = "other values than the run was trained on"
+    for reading in readings:
+        try:
+            if gives(reading, samples):
+                return reading
+        except (
+            Exception
+        ) as error:  # a text that does not suit these data fails in any way; the next one is tried
+            problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    raise RunError(
+        "no short plain script reads these data as flambeau does",
+        where=facts.recipe.source,
+        got=problem,
+        expected="a folder of pictures, arrays, CSV, Parquet or a built-in data set",
+        hint="unpack an archive, or save the table as CSV, and train on that",
+    )
+
+
+def gives(reading: Reading, samples: Samples) -> bool:
+    """Whether the text, run with the core's names around it, returns these samples."""
+    namespace: dict[str, Any] = {**reading_names(), "__name__": "candidate"}
+    exec(compile(reading.text, "candidate", "exec"), namespace)
+    inputs, targets = namespace["read_samples"]()
+    if not same(targets, samples.targets):
+        return False
+    if samples.columns is not None:
+        return same_columns(inputs, samples.columns)
+    if isinstance(samples.pictures, PictureFiles):
+        files = [samples.pictures.path(i).resolve() for i in range(len(samples))]
+        return [Path(path).resolve() for path in inputs] == files
+    assert samples.pictures is not None
+    return same(inputs, samples.pictures.pixels)
+
+
+def reading_names() -> dict[str, Any]:
+    """Every name of the core's reading modules."""
+    modules = [import_module(name) for name in core_sources() if name.startswith("flambeau.data.")]
+    return {key: value for module in modules for key, value in vars(module).items() if key[:2] != "__"}
+
+
+def _read_again(facts: RunFacts) -> list[Samples]:
+    recipe = facts.recipe
+    samples = read(str(recipe.source), recipe)
+    if recipe.data.test is None:
+        return [samples]
+    return [samples, read_test(recipe.data.test, samples.schema, recipe)]
+
+
+def _joined(facts: RunFacts, parts: list[Samples]) -> Samples:
+    """The samples of the run. Raises RunError where they are not those that it was trained on."""
+    samples = parts[0] if len(parts) == 1 else join_test(*parts)
+    data = facts.folder.read_json("data.json")
+    changed = len(samples) != data["count"]
+    if samples.schema.source == "pictures":
+        place = {name: position for position, name in enumerate(samples.ids)}
+        samples = samples.take([place[name] for name in data["ids"] if name in place])
+        changed = list(samples.digests) != data["digests"]
+    if changed or samples.schema.classes != facts.bundle.schema.classes:
+        raise RunError(
+            "the data have changed since this run, so a script could not repeat it",
+            where=facts.recipe.source,
+            command=f"flambeau verify {facts.folder.path}",
+        )
+    return samples
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal in shape, type and every value; missing values are equal."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype == object:
+        return one.tolist() == other.tolist()
+    return bool(np.array_equal(one, other, equal_nan=one.dtype.kind in "fM"))
+
+
+def same_columns(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    """The same columns with the same values."""
+    return set(one) == set(other) and all(same(one[name], other[name]) for name in other)

@@ -1,0 +1,322 @@
+"""From a run to one plain script: a short text made for this run, with the core's functions that it needs around it."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from flambeau.data.batches import evaluation_batch
+from flambeau.deploy.bundle import weights_digest
+from flambeau.deploy.eject.facts import RunFacts, read_facts
+from flambeau.deploy.eject.modelling import (
+    augment_text,
+    head_is_trained_first,
+    loss_text,
+    model_text,
+    optimizer_text,
+    preparation_text,
+    technique_text,
+    weights_text,
+)
+from flambeau.deploy.eject.picture_sources import Reading
+from flambeau.deploy.eject.reading import write_reading
+from flambeau.deploy.eject.specialise import eject_text
+from flambeau.deploy.eject.text import literal, one_line
+from flambeau.evaluation.metrics import higher_is_better, main_metric
+from flambeau.models.backbone import find_head
+from flambeau.records import RunFolder
+from flambeau.transforms.image import PicturePreparation
+
+HEAD_BATCH = 64
+IMPORTS = """\
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer"""
+
+
+def eject(run: RunFolder) -> str:
+    """A script of plain PyTorch that reads the same data, trains the same model and ends in the same weights.
+
+    Raises:
+        RunError: the run is not finished, its data have changed, or something that it did has no plain form.
+    """
+    facts = read_facts(run)
+    return eject_text(write_glue(facts, write_reading(facts)))
+
+
+def write_glue(facts: RunFacts, reading: Reading) -> str:
+    """The text made for this run; core names in it stand alone."""
+    context = {**_whole(facts, reading), **_rows(facts), **_techniques(facts)}
+    context |= _pictures(facts, reading) if context["pictures"] else {"layout": "", "load": ""}
+    return _template().render(context)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("flambeau.deploy.eject"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Python, not HTML
+    )
+    return environment.get_template("script.py.j2")
+
+
+def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
+    """What every script has."""
+    recipe, spec = facts.recipe, facts.spec
+    constants = [
+        *reading.constants,
+        f"SEED = {recipe.seed}",
+        f"DEVICE = torch.device({literal(recipe.device or 'cpu')})",
+    ]
+    if spec.name == "own":
+        file = Path(spec.arguments["file"])
+        constants.append(f"sys.path.insert(0, {literal(str(file.parent))})")
+        constants.append(
+            f"OwnModel = importlib.import_module({literal(file.stem)}).{spec.arguments['class']}"
+        )
+    changes = {one["number"]: _by_epoch(one["changes"]) for one in facts.trainings if one["changes"]}
+    head_changes = {
+        one["number"]: _by_epoch(one["head_changes"]) for one in facts.trainings if one["head_changes"]
+    }
+    if changes or head_changes:
+        constants.append(f"CHANGES: dict[int, dict[int, dict[str, Any]]] = {changes}")
+        constants.append(f"HEAD_CHANGES: dict[int, dict[int, dict[str, Any]]] = {head_changes}")
+    own_imports = [line for line in reading.imports if line not in IMPORTS]
+    return {
+        "title": f"{_source_name(facts)}: {spec.name} for {facts.task}, in plain PyTorch, as in the run {facts.folder.name}.",
+        "story": _story(facts),
+        "imports": "\n".join([IMPORTS, *own_imports]),
+        "constants": "\n".join(constants),
+        "reading": reading.function,
+        "replays": bool(changes or head_changes),
+        "task": literal(facts.task),
+        "threads": recipe.threads or 1,
+        "threads_reason": "another number of threads gives other last bits",
+        "matmul": literal(recipe.training.matmul or "highest"),
+        "deterministic": recipe.deterministic,
+        "regression": facts.task == "regression",
+        "score": _score_text(facts.task),
+        "preparation": preparation_text(facts),
+        "pictures": isinstance(facts.bundle.preparation, PicturePreparation),
+        "reads_files": False,
+        "refit_pixels": False,
+    }
+
+
+def _rows(facts: RunFacts) -> dict[str, Any]:
+    """Which rows train, choose and test, and how the trainings are called."""
+    several = len(facts.trainings) > 1
+    tests = not facts.on_all_samples
+    first = facts.trainings[0]
+    read = '{name} = json.loads((RUN / "{name}.json").read_text(encoding="utf-8"))'
+    lines = []
+    if tests:
+        lines.append(read.format(name="split"))
+    if facts.one_split:
+        lines += [
+            f'{part}_rows = np.array(split["{part}"], dtype=np.int64)' for part in ("train", "valid", "test")
+        ]
+        lines.append("fitting_rows = train_rows")
+    else:
+        lines.append(read.format(name="trainings"))
+        lines.append('fitting_rows = np.array(trainings["rows"], dtype=np.int64)')
+        if tests:
+            lines.append('test_rows = np.array(split["test"], dtype=np.int64)')
+        if several:
+            lines.append('plan = [one["valid"] for one in trainings["trainings"]]')
+        else:
+            lines.append("train_rows, valid_rows = fitting_rows, fitting_rows[:0]")
+    arguments = [
+        "number" if several else str(first["number"]),
+        "train_rows",
+        "valid_rows",
+        "targets",
+        "aims",
+        "gather",
+    ]
+    if isinstance(facts.bundle.preparation, PicturePreparation):
+        arguments += ["train_gather", "change"]
+    if "preparation." in model_text(facts.spec):
+        arguments.append("preparation")
+    arguments += ["predict", "features"] if head_is_trained_first(facts) else ["predict"]
+    return {
+        "rows": "\n".join(lines),
+        "several": several,
+        "tests": tests,
+        "first_number": first["number"],
+        "train_call": f"train_one({', '.join(arguments)})",
+        "validates": bool(first["valid"]),
+        "makes_by_preparation": "preparation." in model_text(facts.spec),
+    }
+
+
+def _techniques(facts: RunFacts) -> dict[str, Any]:
+    """How a model is made and trained."""
+    training, reasons = facts.recipe.training, facts.reasons
+    head = head_is_trained_first(facts)
+    metric = facts.recipe.evaluation.metric or "log_loss"
+    validates = bool(facts.trainings[0]["valid"])
+    ema = bool(training.ema)
+    kept = "kept" if ema and head else "average" if ema else "model"
+    batch = training.batch_size or 64
+    reason = reasons.get("training.batch_size", "")
+    size = getattr(facts.bundle.preparation, "size", ())
+    scaler = facts.bundle.target
+    linear = facts.module.get_submodule(find_head(facts.module)) if head else None
+    return {
+        "head": head,
+        "head_batch": min(HEAD_BATCH, batch),
+        "head_optimizer": optimizer_text(facts, "alone", body=False) if linear is not None else "",
+        "head_technique": technique_text(facts, epochs=training.head_epochs, head=True) if head else "",
+        "model": model_text(facts.spec),
+        "weights": weights_text(facts),
+        "bins": hasattr(facts.module, "set_bins"),
+        "started": facts.started,
+        "start_is_ensemble": facts.started and _start_is_ensemble(facts),
+        "channels_last": training.memory_format == "channels_last",
+        "freeze_early": facts.pretrained and bool(training.freeze_early),
+        "loss": loss_text(facts),
+        "optimizer": optimizer_text(facts, "model", body=facts.pretrained),
+        "technique": technique_text(facts, epochs=facts.trainings[0]["epochs"]),
+        "batch_size": batch,
+        "batch_reason": f"  # {one_line(reason)}" if reason else "",
+        "ema": ema,
+        "patience": training.patience or 0,
+        "metric": literal(metric),
+        "higher_is_better": higher_is_better(metric),
+        "kept": kept,
+        "epoch_body": _epoch_body(facts, kept, head=head) if validates else _epoch_without_validation(),
+        "evaluation_batch": evaluation_batch(math.prod(size) if size else 0),
+        "scaler": f"TargetScaler({scaler.mean!r}, {scaler.std!r})"
+        if facts.started
+        else "fit_target(targets[fitting_rows])",
+        "flip_average": facts.bundle.flip_average,
+    }
+
+
+def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
+    """What only pictures need."""
+    preparation = facts.bundle.preparation
+    assert isinstance(preparation, PicturePreparation)
+    options = {
+        name: getattr(preparation, name) for name in ("size", "channels", "bits", "fit", "interpolation")
+    }
+    last = facts.recipe.training.memory_format == "channels_last"
+    facts_of_pictures = facts.bundle.schema.picture
+    assert facts_of_pictures is not None
+    came = (
+        facts_of_pictures.height,
+        facts_of_pictures.width,
+        facts_of_pictures.channels,
+        facts_of_pictures.bits,
+    )
+    return {
+        "reads_files": reading.returns.startswith("list"),
+        "refit_pixels": came != (*preparation.size, preparation.channels, preparation.bits),
+        "load": ", ".join(f"{name}={literal(value)}" for name, value in options.items()),
+        "augment": augment_text(facts),
+        "mixup": facts.recipe.image.augment.mixup or 0.0,
+        "classes": len(facts.bundle.schema.classes) if facts.task == "classification" else 0,
+        "layout": "torch.channels_last" if last else "torch.contiguous_format",
+    }
+
+
+def _epoch_body(facts: RunFacts, kept: str, *, head: bool) -> str:
+    metric = facts.recipe.evaluation.metric or "log_loss"
+    better = "higher_is_better" if head else literal(higher_is_better(metric))
+    tolerance = facts.recipe.training.tolerance or 0.0
+    lines = [
+        "if isinstance(record, StepRecord):",
+        "    continue",
+        f"validation = validate({kept})",
+        'print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}, validation {validation.score:.4f}")',
+        f"if best.note(record.epoch + 1, validation, higher_is_better={better}, tolerance={tolerance!r}):",
+        f"    weights = {{name: tensor.clone() for name, tensor in {kept}.state_dict().items()}}",
+    ]
+    if facts.recipe.training.patience:
+        lines += [
+            "if best.stopped(record.epoch + 1, patience):",
+            f"    {kept}.load_state_dict(weights)",
+            f"    return {kept}.eval()",
+        ]
+    return "\n".join(lines)
+
+
+def _epoch_without_validation() -> str:
+    return 'if not isinstance(record, StepRecord):\n    print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}")'
+
+
+def _score_text(task: str) -> str:
+    if task == "classification":
+        score = "(predictions.argmax(axis=1) == targets[test_rows]).mean()"
+        return f'print(f"accuracy on the test part: {{{score}:.4f}}")'
+    if task == "multilabel":
+        score = "((predictions > 0.5) == (targets[test_rows] > 0.5)).mean()"
+        return f'print(f"share of right labels on the test part: {{{score}:.4f}}")'
+    return (
+        'print(f"RMSE on the test part: {np.sqrt(np.square(predictions - targets[test_rows]).mean()):.6g}")'
+    )
+
+
+def _by_epoch(changes: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Epoch → what is changed at its start; of several changes of one thing the last."""
+    result: dict[int, dict[str, Any]] = {}
+    for change in changes:
+        values = {key: value for key, value in change.items() if key != "epoch"}
+        result.setdefault(change["epoch"], {}).update(values)
+    return result
+
+
+def _start_is_ensemble(facts: RunFacts) -> bool:
+    start = RunFolder(facts.folder.path).path / "start" / "model.json"
+    return '"ensemble"' in start.read_text(encoding="utf-8")[:40]
+
+
+def _source_name(facts: RunFacts) -> str:
+    return Path(str(facts.recipe.source)).name
+
+
+def _story(facts: RunFacts) -> str:
+    """What a reader should know first, as lines of a docstring."""
+    environment = facts.folder.read_json("environment.json")
+    metric = main_metric(facts.task)
+    score = facts.scores["test"].get(metric, {})
+    told = (
+        f"{metric.replace('_', ' ')} {score['value']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
+        if score
+        else "no score"
+    )
+    lines = [
+        f"python {'train.py'} trains it and writes weights.safetensors. The test of the run gave {told}, {facts.scores['method']}.",
+        f"Its weights have the digest {weights_digest(facts.bundle.module)} with Python {environment['python']}, "
+        f"torch {environment['torch']} and {facts.recipe.threads or 1} threads; other versions may differ in the last bits.",
+    ]
+    if facts.on_all_samples:
+        lines.append(
+            "That score is of models that were tested on samples they had not seen; this one is trained on all of them."
+        )
+    if facts.recipe.device not in (None, "cpu") and not facts.recipe.deterministic:
+        lines.append(
+            "It was trained on a device without deterministic kernels, so the last bits may differ from run to run."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""Texts that read tables: tidy CSV and Parquet in a few lines, other files with flambeau's own reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from flambeau.data.builtin import BUILTIN_NAMES
+from flambeau.data.delimited import sniff_layout
+from flambeau.data.samples import Samples
+from flambeau.data.spelling import MISSING_SPELLINGS
+from flambeau.data.table import DELIMITED_SUFFIXES
+from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.picture_sources import Reading, path_constant, run_constants
+from flambeau.deploy.eject.text import Code, call, literal
+
+SUMMARY = "Columns (name → one value a row) and targets, in the order of the run."
+GROUP_OF_KIND = {"number": "numbers", "boolean": "flags", "category": "words", "date": "dates"}
+
+
+def table_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:
+    """From the shortest to the most careful."""
+    source = str(facts.recipe.source)
+    imports = ("from pathlib import Path", "import numpy as np")
+    constants = [*run_constants(facts)]
+    if source in BUILTIN_NAMES and not Path(source).exists():
+        yield _builtin(facts, samples, source, (*constants,))
+        return
+    paths = [source] if facts.recipe.data.test is None else [source, facts.recipe.data.test]
+    constants += [path_constant(name, path) for name, path in zip(("DATA", "TEST"), paths, strict=False)]
+    for read_one in _ways_to_read(facts, Path(source)):
+        for targets in _ways_to_target(facts):
+            lines = [*_joined(read_one, several=len(paths) > 1), *targets, "return columns, targets"]
+            yield Reading("\n".join(lines), tuple(constants), imports, "dict[str, np.ndarray]", SUMMARY)
+
+
+def _builtin(facts: RunFacts, samples: Samples, name: str, constants: tuple[str, ...]) -> Reading:
+    targets = "targets = data.target.astype(np.float64)"
+    if facts.task == "classification":
+        targets = "targets = class_indices(np.asarray(data.target_names, dtype=object)[data.target], CLASSES)"
+    used = [column.name for column in facts.bundle.schema.used_columns]
+    body = [
+        f"data = load_{name}()",
+        "columns = {name: data.data[:, place] for place, name in enumerate(data.feature_names)}",
+    ]
+    if len(used) < len(facts.bundle.schema.columns):
+        body.append(f"columns = {{name: columns[name] for name in {literal(used)}}}")
+    imports = ("import numpy as np", "from pathlib import Path", f"from sklearn.datasets import load_{name}")
+    lines = "\n".join([*body, targets, "return columns, targets"])
+    return Reading(lines, constants, imports, "dict[str, np.ndarray]", SUMMARY)
+
+
+def _joined(read_one: str, *, several: bool) -> list[str]:
+    """Lines that make `columns` of one file or of two."""
+    if not several:
+        return [f"columns = {read_one}"]
+    return [
+        f"parts = [{read_one.replace('DATA', 'path')} for path in (DATA, TEST)]",
+        "columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}",
+    ]
+
+
+def _ways_to_read(facts: RunFacts, path: Path) -> Iterator[str]:
+    """Expressions for the columns, the target's among them."""
+    groups: dict[str, list[str]] = {group: [] for group in GROUP_OF_KIND.values()}
+    for column in facts.bundle.schema.used_columns:
+        groups[GROUP_OF_KIND[column.kind]].append(column.name)
+    target_group = {"classification": "words", "regression": "numbers"}.get(facts.task, "words")
+    targets = (
+        facts.bundle.schema.target.split(",") if facts.task == "multilabel" else [facts.bundle.schema.target]
+    )
+    groups["numbers" if len(targets) > 1 else target_group] += targets
+    given = {group: names for group, names in groups.items() if names}
+    formats = {c.date_format for c in facts.bundle.schema.used_columns if c.kind == "date"}
+    suffix = path.suffix.lower()
+    if suffix in DELIMITED_SUFFIXES and len(formats) < 2:
+        layout = sniff_layout(path)
+        options: dict[str, object] = {} if layout.delimiter == "," else {"delimiter": layout.delimiter}
+        if any(formats):
+            options["date_format"] = formats.pop()
+        for missing in (("",), ("", "NA"), ("", "?"), MISSING_SPELLINGS):
+            spelled = {} if missing == ("",) else {"missing": missing}
+            yield call("read_tidy_csv", Code("DATA"), **given, **options, **spelled)
+    if suffix in (".parquet", ".pq"):
+        yield call("read_tidy_parquet", Code("DATA"), **given)
+    yield call("read_columns", Code("DATA"), _kinds(facts, targets))
+
+
+def _kinds(facts: RunFacts, targets: list[str]) -> dict[str, tuple[str, str]]:
+    """Name → kind and date format, the target's among them."""
+    kinds = {
+        column.name: (str(column.kind), column.date_format) for column in facts.bundle.schema.used_columns
+    }
+    kind = "number" if facts.task == "regression" else "boolean" if len(targets) > 1 else "category"
+    return {**kinds, **dict.fromkeys(targets, (kind, ""))}
+
+
+def _ways_to_target(facts: RunFacts) -> Iterator[list[str]]:
+    """Lines that take the target out of `columns`; rows without one are left out only where there are any."""
+    target = facts.bundle.schema.target
+    name = literal(target)
+    if facts.task == "multilabel" and "," in target:
+        stacked = f"np.stack([columns.pop(name) for name in {literal(target.split(','))}], axis=1)"
+        yield [f"targets = {stacked}.astype(np.float32)"]
+        return
+    known = f"~np.isnan(columns[{name}])"
+    encoded = f"columns.pop({name})"
+    ways = [encoded]
+    if facts.task != "regression":
+        known = f"np.array([word is not None for word in columns[{name}]])"
+        function = "class_indices" if facts.task == "classification" else "label_flags"
+        words = f'[word.rstrip(".") for word in {encoded}]'
+        ways = [f"{function}({values}, CLASSES)" for values in (encoded, words)]
+    for way in ways:
+        yield [f"targets = {way}"]
+        yield [
+            f"known = {known}",
+            "columns = {name: values[known] for name, values in columns.items()}",
+            f"targets = {way}",
+        ]

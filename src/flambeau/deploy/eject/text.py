@@ -1,0 +1,53 @@
+"""Python text from values: literals, calls with a reason beside each chosen argument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Code(str):
+    """Text that is code already, such as a variable's name, and not a string to be quoted."""
+
+
+def literal(value: Any) -> str:
+    """A value as Python text; `Code` stays as it is."""
+    if isinstance(value, Code):
+        return str(value)
+    if isinstance(value, tuple):
+        inner = ", ".join(literal(one) for one in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, list):
+        return f"[{', '.join(literal(one) for one in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
+def call(name: str, /, *positional: Any, reasons: Any = None, **named: Any) -> Code:
+    """A call; with reasons, one argument a line with its reason as a comment.
+
+    Args:
+        name: of what is called.
+        positional, named: arguments; strings are quoted, `Code` is not.
+        reasons: argument → why it has this value.
+    """
+    told: dict[str, str] = {key: reason for key, reason in (reasons or {}).items() if key in named and reason}
+    if not told:
+        arguments = [literal(one) for one in positional]
+        arguments += [f"{key}={literal(value)}" for key, value in named.items()]
+        return Code(f"{name}({', '.join(arguments)})")
+    lines = [f"    {literal(one)}," for one in positional]
+    for key, value in named.items():
+        comment = f"  # {one_line(told[key])}" if key in told else ""
+        lines.append(f"    {key}={literal(value)},{comment}")
+    return Code("\n".join([f"{name}(", *lines, ")"]))
+
+
+def indented(text: str, levels: int = 1) -> str:
+    """The same lines further in; empty ones stay empty."""
+    return "\n".join(f"{'    ' * levels}{line}" if line else "" for line in text.split("\n"))
+
+
+def one_line(text: str) -> str:
+    """A reason for a comment: without line ends."""
+    return " ".join(str(text).split())

@@ -1,0 +1,167 @@
+"""Small runs over nearly every pair of techniques: what is trained here must also resume, eject, export and serve.
+
+Whoever adds a technique adds a level here; `test_every_option_is_covered` fails until then.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Each factor: the recipe's settings for each of its levels. Every pair of levels of two factors occurs in some case.
+TRAINING: dict[str, list[dict[str, Any]]] = {
+    "precision": [{"training.precision": "fp32"}, {"training.precision": "bf16"}],
+    "optimizer": [
+        {"training.optimizer.name": "adamw", "training.optimizer.lr": 2e-3},
+        {"training.optimizer.name": "sgd", "training.optimizer.weight_decay": 0.001},
+    ],
+    "schedule": [
+        {"training.schedule.name": "one_cycle"},
+        {"training.schedule.name": "cosine", "training.schedule.warmup": 0.3},
+        {"training.schedule.name": "constant"},
+    ],
+    "average": [{"training.ema": 0.0}, {"training.ema": 0.9}],
+    "gradient": [
+        {"training.clip_norm": 0.0},
+        {"training.clip_norm": 0.5, "training.micro_batch": 5},
+        {"training.micro_batch": 3},
+    ],
+    "selection": [
+        {"training.patience": 0, "training.tolerance": 1.0},
+        {"training.patience": 1, "training.tolerance": 0.0, "training.epochs": 4},
+    ],
+    "split": [
+        {"split.folds": 0, "training.bags": 1},
+        {"split.folds": 0, "training.bags": 2},
+        {"split.folds": 2, "training.bags": 2},
+        {"split.folds": 0, "split.refit": True, "training.bags": 1},
+    ],
+    "loss": [
+        {"training.label_smoothing": 0.0, "training.class_weights": "balanced"},
+        {"training.label_smoothing": 0.1, "training.class_weights": "none"},
+    ],
+}
+PICTURES: dict[str, list[dict[str, Any]]] = {
+    "data": [
+        {"source": "folders"},
+        {"source": "labels", "data.target": "tags"},
+        {"source": "labels", "data.target": "weight"},
+        {"source": "arrays"},
+    ],
+    "model": [
+        {"model.name": "small_cnn", "model.width": 4, "model.dropout": 0.2},
+        {"model.name": "small_resnet", "model.width": 4, "model.depth": 1},
+        {"model.name": "resnet", "model.width": 4, "model.depth": 1},
+        {"model.name": "own"},
+        {"model.pretrained": "weights", "training.head_epochs": 2, "training.freeze_early": True},
+    ],
+    "augment": [
+        {
+            "image.augment.mixup": 0.4,
+            "image.augment.flip_horizontal": True,
+            "image.augment.rotate": 10.0,
+            "image.flip_average": True,
+        },
+        {"image.augment.mixup": 0.0, "image.augment.erase": 0.5, "image.augment.contrast": 0.3},
+        {"image.augment.brightness": 0.2, "image.augment.flip_vertical": True, "image.augment.shift": 0.1},
+    ],
+    "pixels": [
+        {"image.size": 16, "image.normalise": "dataset", "training.memory_format": "channels_last"},
+        {
+            "image.size": 12,
+            "image.resize": "pad",
+            "image.interpolation": "bicubic",
+            "image.normalise": "none",
+        },
+        {"image.size": 20, "image.resize": "crop", "image.channels": 1, "image.interpolation": "nearest"},
+    ],
+}
+TABLES: dict[str, list[dict[str, Any]]] = {
+    "data": [
+        {"source": "table", "data.target": "kind"},
+        {"source": "table", "data.target": "price"},
+        {"source": "table", "data.target": "tags"},
+        {"source": "untidy", "data.target": "price"},
+    ],
+    "model": [
+        {"model.name": "tabm", "model.width": 16, "model.members": 3, "table.bins": 4},
+        {"model.name": "tabm", "model.width": 8, "model.depth": 1, "model.members": 2, "table.bins": 0},
+        {"model.name": "mlp", "model.width": 16, "model.dropout": 0.2},
+        {"model.name": "own"},
+    ],
+    "scaling": [
+        {"table.scaling": "quantile"},
+        {"table.scaling": "robust"},
+        {"table.scaling": "standard", "table.rare": 1},
+    ],
+}
+MOST_CASES = {"pictures": 22, "table": 18}
+
+
+def pairwise(factors: Mapping[str, Sequence[Any]], seed: int = 0) -> list[dict[str, int]]:
+    """Few combinations of levels in which every pair of levels of two factors occurs (greedy, as in AETG).
+
+    Source: Cohen et al. 1997, "The AETG system: an approach to testing based on combinatorial design".
+    """
+    names = list(factors)
+    draw = random.Random(seed)
+    missing = {
+        ((one, i), (two, j))
+        for one, two in itertools.combinations(names, 2)
+        for i in range(len(factors[one]))
+        for j in range(len(factors[two]))
+    }
+    cases = []
+    while missing:
+        candidates = []
+        for _ in range(40):
+            chosen = dict(draw.choice(sorted(missing)))
+            for name in draw.sample(names, len(names)):
+                if name not in chosen:
+                    levels = range(len(factors[name]))
+                    chosen[name] = max(
+                        levels, key=lambda level: (_gain(chosen, name, level, missing), draw.random())
+                    )
+            candidates.append(chosen)
+        best = max(candidates, key=lambda case: len(_pairs(case, names) & missing))
+        missing -= _pairs(best, names)
+        cases.append({name: best[name] for name in names})
+    return cases
+
+
+def _pairs(case: Mapping[str, int], names: Sequence[str]) -> set[tuple[tuple[str, int], tuple[str, int]]]:
+    return {((one, case[one]), (two, case[two])) for one, two in itertools.combinations(names, 2)}
+
+
+def _gain(case: Mapping[str, int], name: str, level: int, missing: set[Any]) -> int:
+    return sum(
+        ((other, i), (name, level)) in missing or ((name, level), (other, i)) in missing
+        for other, i in case.items()
+    )
+
+
+def settings_of(
+    factors: Mapping[str, Sequence[Mapping[str, Any]]], case: Mapping[str, int]
+) -> dict[str, Any]:
+    """The recipe of a case: the settings of its levels, one after the other."""
+    settings: dict[str, Any] = {
+        "training.epochs": 2,
+        "training.batch_size": 16,
+        "threads": 1,
+        "evaluation.resamples": 100,
+    }
+    for name, level in case.items():
+        settings.update(factors[name][level])
+    return settings
+
+
+def all_cases() -> list[tuple[str, dict[str, Any]]]:
+    """Name and settings of every case."""
+    result = []
+    for kind, own in (("pictures", PICTURES), ("table", TABLES)):
+        factors = {**own, **TRAINING}
+        for number, case in enumerate(pairwise(factors)[: MOST_CASES[kind]]):
+            result.append((f"{kind}-{number}", settings_of(factors, case)))
+    return result

@@ -1,0 +1,123 @@
+"""Every technique resumes, ejects, exports and serves: nearly every pair of them, in small runs."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shipping_cases import MOST_CASES, PICTURES, TABLES, TRAINING, all_cases, pairwise
+from shipping_data import make_all
+
+import flambeau as fb
+from flambeau.deploy.bundle import load_bundle, weights_digest
+from flambeau.deploy.eject import eject
+from flambeau.deploy.eject.check import check_script
+from flambeau.pipeline import resume
+from flambeau.records import RunFolder
+from flambeau.training import session
+
+CASES = dict(all_cases())
+# Sizes, limits, reports and places: they change no technique, or a test of their own covers them.
+NOT_TECHNIQUES = {
+    *("source", "task", "seed", "device", "threads", "deterministic"),
+    *("split.train", "split.valid", "split.group", "split.near_duplicates"),
+    *("training.minutes", "training.checkpoint_seconds", "training.epochs", "training.batch_size"),
+    *("training.matmul", "evaluation.metric", "evaluation.resamples", "evaluation.baselines"),
+    *("training.optimizer.momentum", "training.optimizer.beta2", "training.optimizer.body_lr", "model.arch"),
+    "image.augment.scale",
+}
+
+
+class _StoppedError(Exception):
+    """What a listener of these tests raises in the middle of a training, as a kill would end it."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_all(tmp_path_factory.mktemp("made"))
+
+
+def options_of(name: str, made: Path) -> tuple[Path, dict[str, Any]]:
+    """The source and the recipe of a case, with full paths."""
+    options = dict(CASES[name])
+    source = made / {"folders": "folders", "labels": "labels", "arrays": "arrays.npz"}.get(
+        options["source"], f"{options['source']}.csv"
+    )
+    del options["source"]
+    if options.get("model.name") == "own":
+        options["model.name"] = f"{made / 'own.py'}:{'OwnTable' if 'table' in name else 'OwnPictures'}"
+    if options.get("model.pretrained"):
+        options["model.pretrained"] = str(made / "weights.safetensors")
+    return source, options
+
+
+@pytest.fixture(scope="module")
+def runs(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, fb.Run]:
+    """Runs by name, trained when a test first asks for one."""
+    return {}
+
+
+def run_of(name: str, made: Path, runs: dict[str, fb.Run]) -> fb.Run:
+    if name not in runs:
+        source, options = options_of(name, made)
+        runs[name] = fb.train(source, out=made / "runs" / name, **options)
+    return runs[name]
+
+
+def test_nearly_every_pair_is_covered() -> None:
+    for kind, own in (("pictures", PICTURES), ("table", TABLES)):
+        factors = {**own, **TRAINING}
+        cases = pairwise(factors)[: MOST_CASES[kind]]
+        every = sum(len(factors[a]) * len(factors[b]) for a, b in itertools.combinations(factors, 2))
+        covered = {
+            ((a, case[a]), (b, case[b])) for case in cases for a, b in itertools.combinations(factors, 2)
+        }
+        assert len(covered) >= 0.97 * every
+
+
+def test_every_option_is_covered() -> None:
+    from flambeau.recipe.describe import options
+
+    varied = {key for case in CASES.values() for key in case}
+    known = {key for key in options() if not key.startswith("data.")}
+    assert known - varied - NOT_TECHNIQUES == set()
+    assert NOT_TECHNIQUES - known == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_ejected_script_ends_in_the_same_weights(name: str, made: Path, runs: dict[str, fb.Run]) -> None:
+    run = run_of(name, made, runs)
+    script = eject(run.folder)
+    assert "flambeau" not in [
+        word for line in script.splitlines() if "import" in line for word in line.split()
+    ]
+    result = check_script(run.folder, script, timeout_seconds=120)
+    assert result.equal, (result.differing[:5], result.largest, result.output[-500:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_resumed_run_ends_in_the_same_weights(
+    name: str, made: Path, runs: dict[str, fb.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_of(name, made, runs)
+    source, options = options_of(name, made)
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0.0)
+    epochs = 0
+
+    def stop_in_the_middle(record: dict[str, Any]) -> None:
+        nonlocal epochs
+        epochs += record["kind"] == "epoch"
+        if epochs == 3:
+            raise _StoppedError
+
+    out = made / "stopped" / name
+    options["training.checkpoint_seconds"] = 0
+    with pytest.raises(_StoppedError):
+        fb.train(source, out=out, on_record=stop_in_the_middle, **options)
+    assert list((out / "checkpoints").rglob("*.safetensors"))
+    again = resume(RunFolder(out))
+    assert weights_digest(load_bundle(again.model).module) == weights_digest(whole.module)
