@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flambeau.evaluation.evaluate import outputs_to_predictions, predict_batches
+from flambeau.evaluation.validation import validate_predictions
 
 
 class Recorder(nn.Module):
@@ -93,3 +94,11 @@ def test_wrong_outputs_are_named(outputs: Tensor, task: str, words: str) -> None
 def test_no_batches_is_an_error() -> None:
     with pytest.raises(ValueError, match="no batches"):
         predict_batches(Recorder(2), [], "classification")
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_predictions_of_a_diverged_model_have_no_finite_score(task: str) -> None:
+    targets = {"classification": np.array([0, 1]), "multilabel": np.eye(2), "regression": np.ones(2)}[task]
+    predictions = np.full(2 if task == "regression" else (2, 2), np.nan)
+    validation = validate_predictions(task, "roc_auc" if task != "regression" else "r2", targets, predictions)
+    assert not np.isfinite(validation.loss)

@@ -15,7 +15,11 @@ TRAINING: dict[str, list[dict[str, Any]]] = {
     "precision": [{"training.precision": "fp32"}, {"training.precision": "bf16"}],
     "optimizer": [
         {"training.optimizer.name": "adamw", "training.optimizer.lr": 2e-3},
-        {"training.optimizer.name": "sgd", "training.optimizer.weight_decay": 0.001},
+        {
+            "training.optimizer.name": "sgd",
+            "training.optimizer.lr": 1e-3,
+            "training.optimizer.weight_decay": 0.01,
+        },
     ],
     "schedule": [
         {"training.schedule.name": "one_cycle"},

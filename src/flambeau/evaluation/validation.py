@@ -88,7 +88,7 @@ def validate_predictions(task: str, metric: str, targets: np.ndarray, prediction
     else:
         losses = np.square(targets - predictions)
     loss = float(losses.mean())
-    if metric == "log_loss":
+    if metric == "log_loss" or not np.isfinite(loss):  # no score is defined where the model has diverged
         score = loss
     elif metric == "rmse":
         score = loss**0.5

@@ -18,11 +18,13 @@ class Gathered:
 
     Args:
         text: of the whole script.
-        roots: names that the glue itself defines, which are wanted whether or not something uses them.
+        own: names that the glue itself defines; their signatures stay.
+        has_entry: whether the glue does something by itself, so that only what this reaches is wanted.
     """
 
     text: str
-    roots: frozenset[str]
+    own: frozenset[str]
+    has_entry: bool
 
 
 def gather_script(glue: str, sources: Mapping[str, str]) -> Gathered:
@@ -37,7 +39,8 @@ def gather_script(glue: str, sources: Mapping[str, str]) -> Gathered:
     """
     closure = _Closure(glue, sources)
     closure.follow()
-    return Gathered(closure.render(), frozenset(closure.glue.defined))
+    has_entry = any(piece.text.startswith("if __name__") for piece in closure.glue.pieces)
+    return Gathered(closure.render(), frozenset(closure.glue.defined), has_entry)
 
 
 @dataclass

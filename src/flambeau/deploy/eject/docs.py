@@ -12,14 +12,16 @@ from flambeau.deploy.eject.edits import SourceText
 
 WIDTH = 110
 _TOOL_COMMENT = re.compile(r"#\s*(type:\s*ignore|noqa|fmt:|pragma|mypy:|ruff:)")
-_SENTENCE_END = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)(?<!\bvs)[.!?](?=\s+[A-Z\"'(])")
+_SENTENCE_END = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)(?<!\bvs)[.!?](?=\s+[A-Z\"'(`])")
 
 
 def first_sentence(docstring: str) -> str:
     """The first sentence of a docstring's first paragraph, on one line."""
     paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
     end = _SENTENCE_END.search(paragraph)
-    return paragraph[: end.end()] if end else paragraph
+    sentence = paragraph[: end.end()] if end else paragraph
+    clause = sentence.split("; ")[0]
+    return clause + "." if len(sentence) > WIDTH - 10 and clause != sentence else sentence
 
 
 def shorten_docstrings(text: str) -> str:
@@ -46,7 +48,8 @@ def _quoted(sentence: str, indent: int) -> str:
     if indent + len(plain) + 6 <= WIDTH:
         return f'"""{plain}"""'
     margin = " " * indent
-    lines = textwrap.wrap(plain, WIDTH - indent - 3, break_long_words=False, break_on_hyphens=False)
+    # narrower by the quotes, which ruff would otherwise join to a single line
+    lines = textwrap.wrap(plain, WIDTH - indent - 7, break_long_words=False, break_on_hyphens=False)
     return '"""' + f"\n{margin}".join(lines) + f'\n{margin}"""'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class SourceText:
         self.scopes = Scopes(self.tree)
         self.parents: dict[ast.AST, ast.AST] = {}
         self.blocks: dict[ast.stmt, list[ast.stmt]] = {}
-        for node in ast.walk(self.tree):
+        self.nodes = list(ast.walk(self.tree))
+        for node in self.nodes:
             for child in ast.iter_child_nodes(node):
                 self.parents[child] = node
             for name in BLOCKS:
@@ -52,7 +54,7 @@ class SourceText:
         self.replaced: list[tuple[int, int, str]] = []
 
     def _annotation_nodes(self) -> Iterator[ast.AST]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             for name in ("annotation", "returns"):
                 part = getattr(node, name, None)
                 if part is not None:
@@ -95,6 +97,11 @@ class SourceText:
             if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
                 return above
         return None
+
+    def qualified_name(self, function: ast.AST) -> str:
+        """The name of a function after those of the classes and functions around it."""
+        names = [getattr(node, "name", "") for node in (function, *self.ancestors(function))]
+        return ".".join(name for name in reversed(names) if name)
 
     def first_line(self, statement: ast.stmt) -> int:
         """The line at which a statement begins, decorators included."""
@@ -178,6 +185,11 @@ class SourceText:
         """Take a statement out, with the comments right above it."""
         self.removed.add(statement)
 
+    @property
+    def has_edits(self) -> bool:
+        """Whether something is to be changed."""
+        return bool(self.replaced or self.removed)
+
     def apply(self) -> str:
         """The text after all edits; of two that overlap, the one that was asked for first is done."""
         edits = [*self.replaced]
@@ -223,7 +235,7 @@ class SourceText:
             if depth == 0:
                 break
         edges = [*cuts, len(inside)]
-        raw = [inside[a : b - 1] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        raw = [inside[a : b - 1] for a, b in itertools.pairwise(edges)]
         return _with_own_comments(raw)
 
     def replace_slots(self, opening: int, end: int, kept: list[Slot]) -> None:

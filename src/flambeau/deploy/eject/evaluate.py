@@ -9,17 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.scopes import FunctionNode, Scope
+from flambeau.deploy.eject.flow import dominates, is_before
+from flambeau.deploy.eject.given import Instead
 from flambeau.deploy.eject.signatures import Target
+from flambeau.deploy.eject.types_of import Types
 from flambeau.deploy.eject.values import NOTHING, SOME, UNKNOWN, Device, Value, constant, truth_of
 
 _COMPUTED = frozenset(("len", "max", "min", "bool", "int", "float", "str", "tuple", "abs", "round", "sum"))
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    **{ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le},
-    **{ast.Gt: operator.gt, ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b},
-    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
-    **{ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod},
-}
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+}  # fmt: skip
 _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.Lambda, ast.JoinedStr)
 _MAYBE_NONE = ("None", "Any", "Optional", "object")
 
@@ -40,10 +42,10 @@ class Evaluator:
         self.parameters: dict[tuple[str, str], Value] = {}
         self.attributes: dict[tuple[str, str], Value] = {}
         self.names = {target.function: target for target in targets.values() if target.function is not None}
-        self.stores: dict[tuple[Scope, str], list[ast.Name]] = {}
-        for node, home in script.scopes.home.items():
-            if not isinstance(node.ctx, ast.Load):
-                self.stores.setdefault((home, node.id), []).append(node)
+        self.types = Types(script, targets)
+        self.stores = self.types.stores
+        # where the script names no device but the CPU, every tensor is there
+        self.on_cpu = _names_only_the_cpu(script)
         self._known: dict[ast.expr, Value] = {}
 
     def forget(self) -> None:
@@ -77,8 +79,9 @@ class Evaluator:
         if not self.facts:
             return None
         function = self.script.function_of(node)
-        known = self.facts.get(function.name, {}) if function is not None else {}
-        return constant(known[ast.unparse(node)]) if known and ast.unparse(node) in known else None
+        known = self.facts.get(self.script.qualified_name(function), {}) if function is not None else {}
+        value = known.get(ast.unparse(node), Instead("")) if known else Instead("")
+        return None if isinstance(value, Instead) else constant(value)
 
     def _evaluate(self, node: ast.expr) -> Value:
         match node:
@@ -115,54 +118,20 @@ class Evaluator:
                 return SOME
             if not stores and (node.id in home.bound or hasattr(builtins, node.id)):
                 return SOME  # an import, or built in
-            single = len(stores) == 1 and self._stored(stores[0], home.node)
+            single = len(stores) == 1 and self.types.stored(stores[0])
             return self.value(single) if isinstance(single, ast.expr) else UNKNOWN
         if not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
             return UNKNOWN
         target = self.names.get(home.node)
         if target is not None and node.id in target.parameters:
-            before = not stores or self._is_before(node, stores, home.node)
+            before = not stores or is_before(self.script, node, stores, home.node)
             return self.parameters[target.name, node.id] if before else UNKNOWN
-        if len(stores) != 1 or node.id in {a.arg for a in ast.walk(home.node) if isinstance(a, ast.arg)}:
+        if len(stores) != 1 or node.id in self.types.parameters_of(home.node):
             return UNKNOWN
-        stored = self._stored(stores[0], home.node)
-        return self.value(stored) if stored is not None and self.dominates(stores[0], node) else UNKNOWN
-
-    def _stored(self, store: ast.Name, home: ast.AST) -> ast.expr | None:
-        """What a plain assignment gives to a name."""
-        statement = self.script.parents[store]
-        if isinstance(statement, ast.Assign) and statement.targets == [store]:
-            return statement.value
-        return statement.value if isinstance(statement, ast.AnnAssign) else None
-
-    def dominates(self, store: ast.Name, use: ast.Name) -> bool:
-        """Whether an assignment has been done wherever control reaches the use."""
-        statement = self.script.statement_of(store)
-        block = self.script.blocks[statement]
-        for above in [use, *self.script.ancestors(use)]:
-            if isinstance(above, ast.stmt) and above in block:
-                return block.index(above) > block.index(statement)
-        return False
-
-    def _is_before(self, use: ast.Name, stores: list[ast.Name], function: FunctionNode) -> bool:
-        """Whether a use of a parameter is evaluated before the function assigns the parameter."""
-        places: dict[ast.AST, int] = {}
-        for place, statement in enumerate(function.body):
-            places.update((node, place) for node in ast.walk(statement))
-        if use not in places:
-            return True  # a default or decorator
-        lazy = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp)
-        for above in self.script.ancestors(use):
-            if above is function:
-                break
-            if isinstance(above, lazy):
-                return False
-        first = min(places[store] for store in stores)
-        statement = function.body[first]
-        simple = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
-        if isinstance(statement, ast.If):
-            return places[use] < first or (places[use] == first and use in set(ast.walk(statement.test)))
-        return places[use] < first or (places[use] == first and simple)
+        stored = self.types.stored(stores[0])
+        return (
+            self.value(stored) if stored is not None and dominates(self.script, stores[0], node) else UNKNOWN
+        )
 
     def _operation(self, node: ast.UnaryOp | ast.BinOp | ast.Compare) -> Value:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -178,6 +147,10 @@ class Evaluator:
         for op, right in zip(node.ops, node.comparators, strict=True):
             if isinstance(op, ast.Is | ast.IsNot):
                 results.append(self._is_none(left, right, isinstance(op, ast.Is)))
+            elif self._is_same_length(left, right):
+                results.append(constant(isinstance(op, ast.Eq | ast.LtE | ast.GtE)))
+            elif isinstance(op, ast.In | ast.NotIn) and self._is_empty(right):
+                results.append(constant(isinstance(op, ast.NotIn)))
             else:
                 results.append(self._apply(op, self.value(left), self._members(right)))
             left = right
@@ -186,6 +159,30 @@ class Evaluator:
         if any(result.is_constant and not result.constant for result in results):
             return constant(False)
         return constant(True) if all(result.is_constant for result in results) else UNKNOWN
+
+    def _is_same_length(self, left: ast.expr, right: ast.expr) -> bool:
+        """Whether both are one name that stands for a length, which unlike other values surely equals itself."""
+        if not (isinstance(left, ast.Name) and isinstance(right, ast.Name) and left.id == right.id):
+            return False
+        stores = self.stores.get((self.script.scopes.home[left], left.id), [])
+        stored = self.types.stored(stores[0]) if len(stores) == 1 else None
+        return isinstance(stored, ast.Call) and ast.unparse(stored.func) == "len"
+
+    def _is_empty(self, node: ast.expr) -> bool:
+        """Whether it is an empty tuple, or the set of one that is only ever asked for its members."""
+        if isinstance(node, ast.Name):
+            home = self.script.scopes.home[node]
+            stores = self.stores.get((home, node.id), [])
+            stored = self.types.stored(stores[0]) if len(stores) == 1 else None
+            if isinstance(stored, ast.Call) and ast.unparse(stored.func) == "set" and len(stored.args) == 1:
+                uses = [n for n, h in self.script.scopes.home.items() if h is home and n.id == node.id]
+                asked = all(
+                    isinstance(self.script.parents[n], ast.Compare)
+                    for n in uses
+                    if isinstance(n.ctx, ast.Load)
+                )
+                return asked and self.value(stored.args[0]).same(constant(()))
+        return self.value(node).same(constant(()))
 
     def _members(self, node: ast.expr) -> Value:
         """A value, where a list or set of constants counts as the tuple of them."""
@@ -237,7 +234,7 @@ class Evaluator:
         if name == "partial" or not isinstance(node.func, ast.Name):
             return SOME if name == "partial" else UNKNOWN
         if not self.script.scopes.is_global(node.func):
-            return UNKNOWN
+            return SOME if self.types.class_of(node) is not None else UNKNOWN
         target = self.targets.get(name)
         if target is not None:
             returns = getattr(target.function, "returns", None)
@@ -260,7 +257,7 @@ class Evaluator:
             return UNKNOWN
 
     def _attribute(self, node: ast.Attribute) -> Value:
-        owner = self.class_of(node.value)
+        owner = self.types.class_of(node.value)
         if owner is not None:
             for values in (self.attributes, self.parameters):
                 if (owner, node.attr) in values:
@@ -269,42 +266,15 @@ class Evaluator:
         value = self.value(node.value)
         if value.is_constant and isinstance(value.constant, Device) and node.attr == "type":
             return constant(value.constant.type)
-        return UNKNOWN
+        of_device = isinstance(node.value, ast.Attribute) and node.value.attr == "device"
+        return constant("cpu") if of_device and node.attr == "type" and self.on_cpu else UNKNOWN
 
-    def class_of(self, node: ast.expr) -> str | None:
-        """The class of the script that an expression is an instance of, where that is sure."""
-        if isinstance(node, ast.Attribute):
-            owner = self.class_of(node.value)
-            target = self.targets.get(owner or "")
-            field = target.parameters.get(node.attr) if target is not None and target.is_dataclass else None
-            return self._named_class(field.node.annotation) if field is not None else None
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            target = self.targets.get(node.func.id)
-            if target is None or not self.script.scopes.is_global(node.func):
-                return None
-            return target.name if target.class_ is not None else self._named_class(getattr(target.function, "returns", None))
-        return self._class_of_name(node) if isinstance(node, ast.Name) else None
 
-    def _class_of_name(self, node: ast.Name) -> str | None:
-        home = self.script.scopes.home[node]
-        if not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
-            return None
-        arguments = {a.arg: a for a in (*home.node.args.args, *home.node.args.kwonlyargs)}
-        stores = self.stores.get((home, node.id), [])
-        if node.id == "self" and not stores:
-            parent = self.script.parents[home.node]
-            return parent.name if isinstance(parent, ast.ClassDef) else None
-        if node.id in arguments:
-            return self._named_class(arguments[node.id].annotation)
-        if len(stores) != 1:
-            return None
-        stored = self._stored(stores[0], home.node)
-        return self.class_of(stored) if stored is not None else None
-
-    def _named_class(self, annotation: ast.expr | None) -> str | None:
-        if annotation is None:
-            return None
-        names = {name.strip() for name in ast.unparse(annotation).split("|")} - {"None"}
-        name = names.pop() if len(names) == 1 else ""
-        target = self.targets.get(name)
-        return name if target is not None and target.class_ is not None else None
+def _names_only_the_cpu(script: SourceText) -> bool:
+    calls = [node for node in script.nodes if isinstance(node, ast.Call)]
+    devices = {ast.unparse(call) for call in calls if ast.unparse(call.func) == "torch.device"}
+    named = [
+        s for s in script.tree.body if isinstance(s, ast.Assign) and "torch.device(" in ast.unparse(s.value)
+    ]
+    moved = any(isinstance(call.func, ast.Attribute) and call.func.attr in ("cuda", "mps") for call in calls)
+    return bool(named) and devices == {"torch.device('cpu')"} and not moved

@@ -7,18 +7,19 @@ from collections.abc import Iterator
 
 from flambeau.deploy.eject.edits import SourceText
 from flambeau.deploy.eject.knowledge import Knowledge
+from flambeau.deploy.eject.values import constant
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 # How tightly an expression holds together; what is not named holds tightest.
 _LOOSENESS: dict[type, int] = {
-    **{ast.NamedExpr: 9, ast.Lambda: 8, ast.IfExp: 7, ast.BoolOp: 6, ast.UnaryOp: 5, ast.Compare: 4},
-    **{ast.BinOp: 3, ast.Starred: 9, ast.Yield: 9, ast.Tuple: 0},
-}
+    ast.NamedExpr: 9, ast.Starred: 9, ast.Yield: 9, ast.Lambda: 8, ast.IfExp: 7, ast.BoolOp: 6, ast.UnaryOp: 5,
+    ast.Compare: 4, ast.BinOp: 3,
+}  # fmt: skip
 
 
 def fold_tests(script: SourceText, knowledge: Knowledge) -> None:
     """Decide every `if`, `while`, ternary, `and`, `or`, `not`, comparison and filter that can be decided."""
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if isinstance(node, ast.If):
             _fold_if(script, knowledge, node)
         elif isinstance(node, ast.While):
@@ -26,14 +27,22 @@ def fold_tests(script: SourceText, knowledge: Knowledge) -> None:
                 script.remove(node)
         elif isinstance(node, ast.IfExp):
             holds = knowledge.truth(node.test)
+            if ast.dump(node.body) == ast.dump(node.orelse):
+                holds = True
             if holds is not None and knowledge.purity.is_pure(node.test):
                 put_in_place(script, node, node.body if holds else node.orelse)
         elif isinstance(node, ast.BoolOp):
             _fold_bool(script, knowledge, node)
-        elif isinstance(node, ast.Compare) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+        elif isinstance(node, ast.Compare) or (
+            isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        ):
             holds = knowledge.truth(node)
             if holds is not None and knowledge.purity.is_pure(node):
                 script.replace(node, str(holds))
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            _fold_factor(script, knowledge, node)
+        elif isinstance(node, ast.BinOp | ast.AugAssign):
+            _fold_nothing(script, knowledge, node)
         elif isinstance(node, ast.comprehension):
             for test in node.ifs:
                 if knowledge.truth(test) is True and knowledge.purity.is_pure(test):
@@ -41,6 +50,47 @@ def fold_tests(script: SourceText, knowledge: Knowledge) -> None:
                     begin = script.text.rindex("if", 0, start)
                     if script.text[begin + 2 : start].strip() == "":
                         script.replace_span(begin, end, "")
+
+
+def _fold_nothing(script: SourceText, knowledge: Knowledge, node: ast.BinOp | ast.AugAssign) -> None:
+    """A comprehension over nothing adds nothing."""
+    if not isinstance(node.op, ast.Add | ast.BitOr):
+        return
+    if isinstance(node, ast.AugAssign):
+        if _is_nothing(knowledge, node.value):
+            script.remove(node)
+    elif _is_nothing(knowledge, node.right):
+        put_in_place(script, node, node.left)
+    elif _is_nothing(knowledge, node.left):
+        put_in_place(script, node, node.right)
+
+
+def _is_nothing(knowledge: Knowledge, node: ast.expr) -> bool:
+    comprehension = isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp)
+    return comprehension and knowledge.value(node.generators[0].iter).same(constant(()))  # type: ignore[attr-defined]
+
+
+def _fold_factor(script: SourceText, knowledge: Knowledge, node: ast.BinOp) -> None:
+    """x · 1 → x and -1 · x → -x for floats, which keep every bit."""
+    for one, other in ((node.left, node.right), (node.right, node.left)):
+        text = script.source(one)
+        if text in ("1", "1.0", "-1", "-1.0") and _is_float(knowledge, other):
+            if text.startswith("-"):
+                script.replace(node, "-" + held_together(script.source(other), other, 0))
+            else:
+                put_in_place(script, node, other)
+            return
+
+
+def _is_float(knowledge: Knowledge, node: ast.expr) -> bool:
+    """Whether an expression is surely a Python float, so that a factor of 1.0 changes nothing."""
+    if isinstance(node, ast.Attribute):
+        annotation = knowledge.types.field_annotation(node)
+        return annotation is not None and ast.unparse(annotation) in ("float", "float | None")
+    if not isinstance(node, ast.Call):
+        value = knowledge.value(node)
+        return value.is_constant and isinstance(value.constant, float)
+    return knowledge.types.gives_float(node.func)
 
 
 def put_in_place(script: SourceText, whole: ast.expr, part: ast.expr) -> None:
@@ -85,13 +135,17 @@ def _fold_if(script: SourceText, knowledge: Knowledge, node: ast.If) -> None:
         if is_elif:
             script.replace_span(first, script.starts[line - 1], "")
         else:
-            script.replace_span(first, end, script.block_text(script.starts[line - 1], node.orelse, node.col_offset))
+            script.replace_span(
+                first, end, script.block_text(script.starts[line - 1], node.orelse, node.col_offset)
+            )
 
 
 def _is_elif(script: SourceText, node: ast.If) -> bool:
     other = node.orelse[0]
-    return len(node.orelse) == 1 and isinstance(other, ast.If) and script.text.startswith(
-        "elif", script.span(other)[0]
+    return (
+        len(node.orelse) == 1
+        and isinstance(other, ast.If)
+        and script.text.startswith("elif", script.span(other)[0])
     )
 
 
@@ -146,7 +200,7 @@ def remove_unreachable(script: SourceText) -> None:
 
 def tidy_blocks(script: SourceText, knowledge: Knowledge) -> None:
     """What has become empty goes, and a context that does nothing around its block."""
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if isinstance(node, ast.With):
             _unwrap_with(script, node)
         elif isinstance(node, ast.If):

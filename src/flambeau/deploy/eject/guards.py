@@ -15,7 +15,7 @@ def remove_guards(script: SourceText, purity: Purity) -> None:
     A guard stays where something in the script may catch what it raises and go on.
     """
     kept_apart = _functions_under_handlers(script)
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if isinstance(node, ast.Assert):
             script.remove(node)
         elif isinstance(node, ast.Raise):
@@ -77,14 +77,14 @@ def _only_raises(handler: ast.ExceptHandler) -> bool:
 def _functions_under_handlers(script: SourceText) -> dict[str, set[str]]:
     """Function or method → names of the exceptions that somebody who calls it may catch and pass over."""
     bodies: dict[str, list[ast.AST]] = {}
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             bodies.setdefault(node.name, []).append(node)
         elif isinstance(node, ast.ClassDef):
             bodies.setdefault(node.name, []).extend(node.body)
     uses = {name: {use for node in nodes for use in _names(node)} for name, nodes in bodies.items()}
     result: dict[str, set[str]] = {}
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if not isinstance(node, ast.Try):
             continue
         caught = {name for h in node.handlers if not _only_raises(h) for name in _caught_names(h)}

@@ -16,16 +16,16 @@ LONGEST_INLINED = 75
 
 def function_bodies(script: SourceText) -> dict[str, str]:
     """Each function's statements in a normal form, to see later whether it was changed."""
-    return {
-        node.name: _normal_body(node) for node in script.tree.body if isinstance(node, ast.FunctionDef)
-    }
+    return {node.name: normal_body(node) for node in script.tree.body if isinstance(node, ast.FunctionDef)}
 
 
-def _normal_body(node: ast.FunctionDef) -> str:
-    return "".join(ast.dump(statement) for statement in _statements(node))
+def normal_body(node: ast.FunctionDef) -> str:
+    """The statements of a function in a form that differs only where they do."""
+    return "".join(ast.dump(statement) for statement in own_statements(node))
 
 
-def _statements(node: ast.FunctionDef) -> list[ast.stmt]:
+def own_statements(node: ast.FunctionDef) -> list[ast.stmt]:
+    """The body of a function without its docstring."""
     return node.body[1:] if ast.get_docstring(node) is not None else node.body
 
 
@@ -39,10 +39,13 @@ def inline_calls(
             continue
         if target.opaque or target.escapes or not target.sites or function.decorator_list:
             continue
-        body = _statements(function)
+        body = own_statements(function)
         if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
             continue
-        if originals.get(target.name) == _normal_body(function) or len(script.source(body[0].value)) > LONGEST_INLINED:
+        if (
+            originals.get(target.name) == normal_body(function)
+            or len(script.source(body[0].value)) > LONGEST_INLINED
+        ):
             continue
         for site in target.sites:
             text = _inlined(script, target, site, body[0].value)
@@ -58,10 +61,14 @@ def _inlined(script: SourceText, target: Target, site: Site, result: ast.expr) -
         return None
     arguments: dict[str, ast.expr] = {}
     for parameter in target.parameters.values():
-        node = site.given.get(parameter.name, parameter.default)
-        if node is None or not _is_simple(node):
+        argument = site.given.get(parameter.name, parameter.default)
+        if argument is None:
             return None
-        arguments[parameter.name] = node
+        arguments[parameter.name] = argument
+    if not all(is_simple(node) for node in arguments.values()) and not _keeps_order(
+        script, site, result, arguments
+    ):
+        return None
     start, end = script.span(result)
     edits: list[tuple[int, int, str]] = []
     assert target.function is not None
@@ -82,12 +89,28 @@ def _inlined(script: SourceText, target: Target, site: Site, result: ast.expr) -
         text = text[:begin] + new + text[stop:]
     moved = sum(len(new) - (stop - begin) for begin, stop, new in edits)
     inlined = text[start : end + moved]
-    return None if "#" in inlined else held_together(inlined, result, 0)
+    return None if "#" in script.source(result) else held_together(inlined, result, 0)
 
 
-def _is_simple(node: ast.expr) -> bool:
+def _keeps_order(script: SourceText, site: Site, result: ast.expr, arguments: Mapping[str, ast.expr]) -> bool:
+    """Whether the result is one call that takes each argument once, in the order in which they were evaluated."""
+    if not isinstance(result, ast.Call) or not is_simple(result.func):
+        return False
+    parts = [*result.args, *(keyword.value for keyword in result.keywords)]
+    nodes = [node for part in parts for node in ast.walk(part)]
+    if not all(isinstance(n, ast.Name | ast.Constant | ast.Tuple | ast.expr_context) for n in nodes):
+        return False
+    taken = [n for n in nodes if isinstance(n, ast.Name) and n.id in arguments]
+    taken.sort(key=lambda node: script.span(node))
+    order = sorted(site.given, key=lambda name: script.span(site.given[name]))
+    names = [node.id for node in taken]
+    return len(set(names)) == len(names) and [name for name in names if name in site.given] == order
+
+
+def is_simple(node: ast.expr) -> bool:
+    """Whether an expression is a name, a constant, or an attribute of a name: repeating it costs nothing."""
     if isinstance(node, ast.Attribute):
-        return _is_simple(node.value)
+        return is_simple(node.value)
     return isinstance(node, ast.Name | ast.Constant)
 
 
@@ -99,11 +122,15 @@ def resolve_lookups(script: SourceText, knowledge: Knowledge) -> None:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Dict)
         for name in defined_names(statement)
     }
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
             continue
         key = knowledge.value(node.slice)
-        table = tables.get(node.value.id) if script.scopes.is_global(node.value) else _local_table(knowledge, node.value)
+        table = (
+            tables.get(node.value.id)
+            if script.scopes.is_global(node.value)
+            else _local_table(knowledge, node.value)
+        )
         if table is None or not key.is_constant or not isinstance(node.ctx, ast.Load):
             continue
         for name, value in zip(table.keys, table.values, strict=True):
@@ -113,20 +140,20 @@ def resolve_lookups(script: SourceText, knowledge: Knowledge) -> None:
 
 def _local_table(knowledge: Knowledge, node: ast.Name) -> ast.Dict | None:
     home = knowledge.script.scopes.home[node]
-    stores = knowledge.evaluator.stores.get((home, node.id), [])
+    stores = knowledge.types.stores.get((home, node.id), [])
     if len(stores) != 1:
         return None
     statement = knowledge.script.parents[stores[0]]
     value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
     if not isinstance(value, ast.Dict):
         return None
-    return value if all(_is_simple(part) for part in value.values) else None
+    return value if all(is_simple(part) for part in value.values) else None
 
 
 def _means_the_same(script: SourceText, value: ast.expr, place: ast.expr) -> bool:
     """Whether a table's value can be written elsewhere: plain names of the module that nothing hides there."""
     around = script.scopes.around[place]
-    return _is_simple(value) and all(
+    return is_simple(value) and all(
         script.scopes.is_global(node) and around.lookup(node.id) is script.scopes.module
         for node in ast.walk(value)
         if isinstance(node, ast.Name)

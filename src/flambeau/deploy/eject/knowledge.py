@@ -27,6 +27,7 @@ class Knowledge:
         self.targets = find_targets(script)
         self.purity = Purity(script)
         self.evaluator = Evaluator(script, self.targets, facts)
+        self.types = self.evaluator.types
         self._set_anywhere = self._fields_set_anywhere()
         self._attributes = self._attribute_stores()
         self._solve()
@@ -67,7 +68,7 @@ class Knowledge:
             parameters.update(dict.fromkeys(parameters, UNKNOWN))
             attributes.clear()
         for values in (parameters, attributes):
-            values.update({key: UNKNOWN for key, value in values.items() if value.level == 0})  # type: ignore[attr-defined]
+            values.update({key: UNKNOWN for key, value in values.items() if value.level == 0})
         self.evaluator.forget()
 
     def _joined(self, target: Target, parameter: Parameter) -> Value:
@@ -82,9 +83,7 @@ class Knowledge:
         for site in target.sites:
             if parameter.name in site.given:
                 result = result.join(self.evaluator.value(site.given[parameter.name]))
-            elif site.double_starred or (site.starred and not parameter.keyword_only):
-                return UNKNOWN
-            elif site.is_partial and not parameter.keyword_only:
+            elif site.double_starred or (not parameter.keyword_only and (site.starred or site.is_partial)):
                 return UNKNOWN
             else:
                 result = result.join(self._default(parameter))
@@ -96,10 +95,14 @@ class Knowledge:
     def _fields_set_anywhere(self) -> set[str]:
         """Names that are assigned as attributes, or given to `replace`, anywhere in the script."""
         names: set[str] = set()
-        for node in ast.walk(self.script.tree):
+        for node in self.script.nodes:
             if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
                 names.add(node.attr)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("replace", "setattr", "object.__setattr__"):
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "replace",
+                "setattr",
+                "object.__setattr__",
+            ):
                 names.update(keyword.arg for keyword in node.keywords if keyword.arg)
                 if _sets_computed_names(node):
                     names.update(name for target in self.targets.values() for name in target.parameters)
@@ -108,8 +111,12 @@ class Knowledge:
     def _attribute_stores(self) -> dict[tuple[str, str], ast.expr]:
         """(class, attribute) → what it is set to, where it is set once in the script, in the class's __init__."""
         stores: dict[str, list[ast.Attribute]] = {}
-        for node in ast.walk(self.script.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr" and _sets_computed_names(node):
+        for node in self.script.nodes:
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "setattr"
+                and _sets_computed_names(node)
+            ):
                 return {}
             if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
                 stores.setdefault(node.attr, []).append(node)
@@ -122,10 +129,10 @@ class Knowledge:
                 target = statement.targets[0] if isinstance(statement, ast.Assign) else None
                 target = statement.target if isinstance(statement, ast.AnnAssign) else target
                 value = getattr(statement, "value", None)
-                own = isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
-                if own and value is not None and isinstance(target, ast.Attribute):
-                    if len(stores[target.attr]) == 1:
-                        result[class_.name, target.attr] = value
+                if not isinstance(target, ast.Attribute) or ast.unparse(target.value) != "self":
+                    continue
+                if value is not None and len(stores[target.attr]) == 1:
+                    result[class_.name, target.attr] = value
         return result
 
 

@@ -6,8 +6,10 @@ import ast
 from collections.abc import Collection
 
 from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.eject.flow import dominates
+from flambeau.deploy.eject.fold import held_together
 from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.scopes import FunctionNode, Scope
+from flambeau.deploy.eject.scopes import FunctionNode, Scope, all_arguments
 
 LONGEST_LITERAL = 20
 
@@ -28,11 +30,14 @@ def tidy_locals(script: SourceText, knowledge: Knowledge, roots: Collection[str]
                 _remove_store(script, knowledge, store)
         elif len(stores) == 1 and function.name not in roots and not _is_parameter(function, name):
             _write_in_place(script, knowledge, stores[0], loads)
+    _return_at_once(script, roots)
+    _remove_overwritten(script, knowledge)
     _remove_functions(script)
-    for node in ast.walk(script.tree):
-        if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant | ast.Yield | ast.YieldFrom):
-            if knowledge.purity.is_pure(node.value):
-                script.remove(node)
+    for statement in script.blocks:
+        if not isinstance(statement, ast.Expr) or isinstance(statement.value, ast.Constant):
+            continue
+        if knowledge.purity.is_pure(statement.value):
+            script.remove(statement)
 
 
 def _is_declared_outer(function: FunctionNode, name: str) -> bool:
@@ -40,18 +45,25 @@ def _is_declared_outer(function: FunctionNode, name: str) -> bool:
 
 
 def _is_parameter(function: FunctionNode, name: str) -> bool:
-    return any(isinstance(node, ast.arg) and node.arg == name for node in ast.walk(function.args))
+    return any(argument.arg == name for argument in all_arguments(function.args))
 
 
 def _remove_store(script: SourceText, knowledge: Knowledge, store: ast.Name) -> None:
     """Remove an assignment to one name that nobody reads; what has an effect stays as a statement."""
     statement = script.parents[store]
-    if isinstance(statement, ast.Tuple):
+    if store.id == "_":
+        return
+    if isinstance(statement, ast.Tuple) and isinstance(script.parents[statement], ast.Assign):
         whole = script.parents[statement]
         if isinstance(whole, ast.Assign) and knowledge.purity.is_pure(whole.value):
             names = [part.id if isinstance(part, ast.Name) else "" for part in statement.elts]
             if all(name and not _is_read(script, store, name) for name in names):
                 script.remove(whole)
+        return
+    if any(
+        isinstance(above, ast.For) and store in ast.walk(above.target) for above in script.ancestors(store)
+    ):
+        script.replace(store, "_")
         return
     if isinstance(statement, ast.Assign) and len(statement.targets) > 1:
         start, end = script.span(store)
@@ -83,31 +95,87 @@ def _write_in_place(script: SourceText, knowledge: Knowledge, store: ast.Name, l
     value = statement.value
     text = script.source(value)
     literal = isinstance(value, ast.Constant | ast.Tuple | ast.UnaryOp) and knowledge.value(value).is_constant
-    if not (literal and len(text) <= LONGEST_LITERAL) and not _is_fixed_name(script, knowledge, value):
+    if not (literal and len(text) <= LONGEST_LITERAL) and not _is_fixed_name(
+        script, knowledge, value, statement
+    ):
         return
     inside = any(isinstance(above, ast.JoinedStr) for load in loads for above in script.ancestors(load))
-    if inside or not all(knowledge.evaluator.dominates(store, load) for load in loads):
+    if inside or not all(dominates(script, store, load) for load in loads):
         return
     for load in loads:
         script.replace(load, text)
     script.remove(statement)
 
 
-def _is_fixed_name(script: SourceText, knowledge: Knowledge, node: ast.expr) -> bool:
+def _is_fixed_name(script: SourceText, knowledge: Knowledge, node: ast.expr, before: ast.stmt) -> bool:
+    """Whether an expression is a local name that is set once, before that statement."""
     if not isinstance(node, ast.Name):
         return False
     home = script.scopes.home[node]
     if not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
-    stores = knowledge.evaluator.stores.get((home, node.id), [])
+    stores = knowledge.types.stores.get((home, node.id), [])
     if _is_parameter(home.node, node.id):
         return not stores
-    return len(stores) == 1 and isinstance(script.parents[stores[0]], ast.Assign)
+    return len(stores) == 1 and script.span(stores[0])[0] < script.span(before)[0]
+
+
+def _remove_overwritten(script: SourceText, knowledge: Knowledge) -> None:
+    """`x = x`, and `x = A` right before `x = B`."""
+    for statement, block in script.blocks.items():
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            continue
+        target = _only_target(statement)
+        if not isinstance(target, ast.Name | ast.Attribute) or not knowledge.purity.is_pure(statement.value):
+            continue
+        name, place = ast.unparse(target), block.index(statement)
+        following = block[place + 1] if place + 1 < len(block) else None
+        if ast.unparse(statement.value) == name:
+            script.remove(statement)
+        elif isinstance(following, ast.Assign) and ast.unparse(following.targets[0]) == name:
+            sets = isinstance(_only_target(following), ast.Name | ast.Attribute)
+            if sets and not _mentions(following.value, name):
+                script.remove(statement)
+
+
+def _only_target(statement: ast.Assign | ast.AnnAssign) -> ast.expr | None:
+    if isinstance(statement, ast.AnnAssign):
+        return statement.target
+    return statement.targets[0] if len(statement.targets) == 1 else None
+
+
+def _mentions(node: ast.expr, name: str) -> bool:
+    """Whether an expression may read that name or attribute; a call may read any attribute of an object it gets."""
+    parts = [part for part in ast.walk(node) if isinstance(part, ast.Name | ast.Attribute)]
+    return any(ast.unparse(part) == name for part in parts) or (
+        "." in name and any(ast.unparse(part) == name.split(".")[0] for part in parts)
+    )
+
+
+def _return_at_once(script: SourceText, roots: Collection[str]) -> None:
+    """`x = E` right before `return x` becomes `return E`."""
+    for node in script.nodes:
+        function = script.function_of(node) if isinstance(node, ast.Return) else None
+        if not isinstance(node, ast.Return) or function is None or function.name in roots:
+            continue
+        block = script.blocks[node]
+        before = block[block.index(node) - 1] if block.index(node) else None
+        if isinstance(before, ast.Assign) and isinstance(node.value, ast.Name) and len(before.targets) == 1:
+            target = before.targets[0]
+            if (
+                isinstance(target, ast.Name)
+                and target.id == node.value.id
+                and script.scopes.home[target].node is function
+            ):
+                start = script.starts[before.lineno - 1]
+                value = held_together(script.source(before.value), before.value, 9)
+                text = f"{' ' * node.col_offset}return {value}\n"
+                script.replace_span(start, script.starts[node.end_lineno or 0], text)
 
 
 def _remove_functions(script: SourceText) -> None:
     """Functions inside functions that nobody calls."""
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if isinstance(node, ast.FunctionDef) and isinstance(script.parents[node], ast.FunctionDef):
             home = script.scopes.around[node]
             if not any(n.id == node.name and h is home for n, h in script.scopes.home.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Collection
 
 from flambeau.deploy.eject.edits import Slot, SourceText
@@ -35,7 +36,9 @@ def is_plain(value: Value) -> bool:
         return False
     if isinstance(known, str):
         return len(known) <= LONGEST_WORD and known.isprintable()
-    return known is None or known == () or (isinstance(known, bool | int | float) and known in (0, 1))
+    if isinstance(known, float):
+        return known in (0.0, 1.0)
+    return known is None or known == () or isinstance(known, bool) or known == 0
 
 
 def remove_parameters(script: SourceText, knowledge: Knowledge, roots: Collection[str]) -> None:
@@ -53,36 +56,97 @@ def remove_parameters(script: SourceText, knowledge: Knowledge, roots: Collectio
             for parameter in unused:
                 if isinstance(parameter.node, ast.AnnAssign):
                     script.remove(parameter.node)
-                    _remove_stores(script, parameter.name)
+                    _remove_stores(script, knowledge, target, parameter.name)
 
 
-def drop_default_arguments(script: SourceText, knowledge: Knowledge) -> None:
-    """Take out arguments that say what the default says, unless a comment explains them."""
+def drop_default_arguments(script: SourceText, knowledge: Knowledge, own: Collection[str]) -> None:
+    """Take out arguments that say what the default says, but for those that the glue chose or a comment explains."""
     for target in knowledge.targets.values():
         if target.opaque or not _is_certain(knowledge, target) or not _are_free(script, target):
             continue
         for site in target.sites:
+            if any(getattr(above, "name", "") in own for above in script.ancestors(site.call)):
+                continue
             names = set()
             for name, node in site.given.items():
                 default, value = target.parameters[name].default, knowledge.value(node)
                 literal = isinstance(node, ast.Constant | ast.Tuple) and value.is_constant
                 keyword = isinstance(script.parents[node], ast.keyword)
                 last = not keyword and node is site.call.args[-1] and not site.is_partial
-                if literal and default is not None and (keyword or last) and value.same(knowledge.value(default)):
+                if (
+                    literal
+                    and default is not None
+                    and (keyword or last)
+                    and value.same(knowledge.value(default))
+                ):
                     names.add(name)
             if names:
                 _drop_arguments(script, target, site, names, keep_explained=True)
+
+
+def drop_needless_defaults(script: SourceText, knowledge: Knowledge, own: Collection[str]) -> None:
+    """Parameters that every call sets need no default, and where they are never None, no type that allows it."""
+    for target in knowledge.targets.values():
+        if target.opaque or target.name in own or not target.sites or not _is_certain(knowledge, target):
+            continue
+        needless: dict[str, bool] = {}
+        may_drop = True
+        for name, parameter in target.parameters.items():
+            given = all(name in site.given for site in target.sites) and not target.rigid(parameter)
+            given &= not (target.escapes and parameter.keyword_only)
+            some = knowledge.parameter(target, parameter).is_some
+            if not parameter.has_default and some and given and _allows_none(parameter.node.annotation):
+                needless[name] = True
+            if parameter.has_default and given and (may_drop or parameter.keyword_only):
+                needless[name] = some
+            elif parameter.has_default and not parameter.keyword_only:
+                may_drop = False
+        if needless and target.function is None:
+            for name, some in needless.items():
+                field = target.parameters[name].node
+                annotation = script.source(field.annotation) if field.annotation is not None else "object"
+                script.replace(field, f"{name}: {_without_none(annotation) if some else annotation}")
+        elif needless and target.function is not None:
+            _drop_defaults(script, target, needless)
+
+
+def _drop_defaults(script: SourceText, target: Target, needless: dict[str, bool]) -> None:
+    assert target.function is not None
+    opening, end = signature_span(script, target.function)
+    if any(start < end and opening < stop for start, stop, _ in script.replaced):
+        return
+    slots = []
+    for slot in script.slots(opening, end):
+        name = _parameter_name(slot)
+        if name in needless:
+            node = target.parameters[name].node
+            annotation = script.source(node.annotation) if node.annotation is not None else ""
+            is_set = any(
+                not isinstance(n.ctx, ast.Load) for n in _names_of(script, target, target.parameters[name])
+            )
+            annotation = _without_none(annotation) if needless[name] and not is_set else annotation
+            slot = Slot(slot.lead, f"{name}: {annotation}" if annotation else name, slot.trailer)
+        slots.append(slot)
+    script.replace_slots(opening, end, slots)
+
+
+def _allows_none(annotation: ast.expr | None) -> bool:
+    return annotation is not None and ast.unparse(annotation).endswith(" | None")
+
+
+def _without_none(annotation: str) -> str:
+    return annotation.removesuffix(" | None")
 
 
 def _reads(script: SourceText, knowledge: Knowledge, target: Target, parameter: Parameter) -> list[ast.expr]:
     if target.function is None:
         return [
             node
-            for node in ast.walk(script.tree)
+            for node in script.nodes
             if isinstance(node, ast.Attribute)
             and node.attr == parameter.name
             and isinstance(node.ctx, ast.Load)
-            and knowledge.evaluator.class_of(node.value) == target.name
+            and knowledge.types.class_of(node.value) == target.name
         ]
     names = _names_of(script, target, parameter)
     return [] if any(not isinstance(name.ctx, ast.Load) for name in names) else list(names)
@@ -100,22 +164,43 @@ def _is_unused(script: SourceText, knowledge: Knowledge, target: Target, paramet
     if not all(knowledge.purity.is_pure(node) for node in given):
         return False
     if target.function is not None:
-        return not any(isinstance(n.ctx, ast.Load) for n in _names_of(script, target, parameter))
-    for node in ast.walk(script.tree):
+        return _is_never_read(script, target.function, _names_of(script, target, parameter))
+    for node in script.nodes:
         if isinstance(node, ast.Attribute) and node.attr == parameter.name:
+            if knowledge.types.is_surely_not(node.value, target.name):
+                continue
             if isinstance(node.ctx, ast.Load) or not _is_pure_store(script, knowledge, node):
                 return False
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             keywords = {keyword.arg for keyword in node.keywords}
+            words = {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+            if called in ("getattr", "setattr", "hasattr", "attrgetter") and parameter.name in words:
+                return False
             if called in _WHOLE_OBJECT or (called == "replace" and keywords & {parameter.name, None}):
                 return False
-        elif isinstance(node, ast.Constant) and node.value == parameter.name:
-            return False
     return True
 
 
+def _is_never_read(
+    script: SourceText, function: ast.FunctionDef | ast.AsyncFunctionDef, names: list[ast.Name]
+) -> bool:
+    """Whether a parameter is not read, or only after the function itself has set it."""
+    stores = [name for name in names if not isinstance(name.ctx, ast.Load)]
+    if len(stores) == len(names):
+        return True
+    for place, statement in enumerate(function.body):
+        if any(name in stores for name in ast.walk(statement)):
+            sets = isinstance(statement, ast.Assign) and statement.targets[0] in stores
+            before = {node for other in function.body[:place] for node in ast.walk(other)}
+            read = before | (set(ast.walk(statement)) - set(stores))
+            return sets and not any(name in read for name in names)
+    return False
+
+
 def _is_pure_store(script: SourceText, knowledge: Knowledge, node: ast.Attribute) -> bool:
+    if knowledge.types.class_of(node.value) is None:
+        return False
     statement = script.parents[node]
     single = isinstance(statement, ast.Assign) and len(statement.targets) == 1
     if not single and not isinstance(statement, ast.AugAssign | ast.AnnAssign):
@@ -123,9 +208,11 @@ def _is_pure_store(script: SourceText, knowledge: Knowledge, node: ast.Attribute
     return knowledge.purity.is_pure(getattr(statement, "value", None))
 
 
-def _remove_stores(script: SourceText, name: str) -> None:
-    for node in ast.walk(script.tree):
-        if isinstance(node, ast.Attribute) and node.attr == name and not isinstance(node.ctx, ast.Load):
+def _remove_stores(script: SourceText, knowledge: Knowledge, target: Target, name: str) -> None:
+    for node in script.nodes:
+        if not isinstance(node, ast.Attribute) or node.attr != name or isinstance(node.ctx, ast.Load):
+            continue
+        if knowledge.types.class_of(node.value) == target.name:
             script.remove(script.statement_of(node))
 
 
@@ -134,7 +221,7 @@ def _is_certain(knowledge: Knowledge, target: Target) -> bool:
     if "." not in target.name or target.class_ is None:
         return True
     owners = {
-        knowledge.evaluator.class_of(site.call.func.value)
+        knowledge.types.class_of(site.call.func.value)
         for site in target.sites
         if isinstance(site.call.func, ast.Attribute)
     }
@@ -146,7 +233,7 @@ def _are_free(script: SourceText, target: Target) -> bool:
     spans = sorted(script.span(site.call) for site in target.sites)
     if target.function is not None:
         spans = sorted([*spans, signature_span(script, target.function)])
-    if any(one[1] > two[0] for one, two in zip(spans[:-1], spans[1:], strict=True)):
+    if any(one[1] > two[0] for one, two in itertools.pairwise(spans)):
         return False
     return not any(start < end_ and begin < end for start, end, _ in script.replaced for begin, end_ in spans)
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flambeau.data.archive import extract, is_archive
 from flambeau.data.arrays import PART_OF_WORD, is_idx
 from flambeau.data.builtin import BUILTIN_NAMES
 from flambeau.data.join import TEST_PREFIX
+from flambeau.data.places import cache_folder
 from flambeau.data.samples import Samples
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.text import literal
@@ -61,15 +63,24 @@ def run_constants(facts: RunFacts) -> tuple[str, ...]:
 
 def file_readings(facts: RunFacts, samples: Samples, roots: Sequence[Path]) -> Iterator[Reading]:
     """Pictures that are files: named by data.json, their classes by their folders or by data.json too."""
-    constants = [*run_constants(facts), path_constant("DATA", roots[0])]
-    name, path = "name", "DATA / name"
+    source = Path(str(facts.recipe.source)).expanduser()
+    constants, unpack = [*run_constants(facts)], []
+    imports = ["import json", "from pathlib import Path", "import numpy as np"]
+    if source.is_file() and is_archive(source):
+        constants.append(path_constant("ARCHIVE", source))
+        unpack = _unpacking(source, roots[0])
+        imports += ["import shutil", "import tempfile"]
+    else:
+        constants.append(path_constant("DATA", roots[0]))
+    data = "folder" if unpack else "DATA"
+    name, path = "name", f"{data} / name"
     if len(roots) > 1:
         constants.append(path_constant("TEST", roots[1]))
         prefix = literal(TEST_PREFIX)
         name = f"name.removeprefix({prefix})"
-        path = f"TEST / {name} if name.startswith({prefix}) else DATA / name"
+        path = f"TEST / {name} if name.startswith({prefix}) else {data} / name"
     if len(set(samples.ids)) == len(samples.ids) and samples.ids[0].startswith("row "):
-        path = 'DATA / name.split(": ", 1)[1]'
+        path = f'{data} / name.split(": ", 1)[1]'
     read_list = 'data = json.loads((RUN / "data.json").read_text(encoding="utf-8"))'
     paths = f'paths = [{path} for name in data["ids"]]'
     dtype = DTYPES[facts.task]
@@ -83,12 +94,26 @@ def file_readings(facts: RunFacts, samples: Samples, roots: Sequence[Path]) -> I
     ]
     for line in targets:
         yield Reading(
-            "\n".join([read_list, paths, line, "return paths, targets"]),
+            "\n".join([*unpack, read_list, paths, line, "return paths, targets"]),
             tuple(constants),
-            ("import json", "from pathlib import Path", "import numpy as np"),
+            tuple(imports),
             returns="list[Path]",
             summary="Files of the pictures and their targets, in the order of the run.",
         )
+
+
+def _unpacking(archive: Path, root: Path) -> list[str]:
+    """Lines that unpack the archive; `root` is where its pictures lie in flambeau's own copy of it."""
+    inner = root.resolve().relative_to(extract(archive, cache_folder())[0].resolve()).as_posix()
+    # members of a tar could leave the folder or be devices; those of a zip cannot
+    options = "" if archive.suffix.lower() == ".zip" else ', filter="data"'
+    if inner == ".":
+        return ["folder = Path(tempfile.mkdtemp())", f"shutil.unpack_archive(ARCHIVE, folder{options})"]
+    return [
+        "unpacked = Path(tempfile.mkdtemp())",
+        f"shutil.unpack_archive(ARCHIVE, unpacked{options})",
+        f"folder = unpacked / {literal(inner)}",
+    ]
 
 
 def array_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:

@@ -6,32 +6,38 @@ import ast
 
 from flambeau.deploy.eject.edits import SourceText
 
-_BUILTINS = frozenset(
-    "len float int str bool tuple list dict set frozenset sorted min max sum abs round range zip enumerate "
-    "isinstance issubclass getattr hasattr type repr reversed any all divmod pow partial replace field asdict "
-    "Path nullcontext".split()
-)
+_BUILTINS = frozenset({
+    "len", "float", "int", "str", "bool", "tuple", "list", "dict", "set", "frozenset", "sorted", "min",
+    "max", "sum", "abs", "round", "range", "zip", "enumerate", "isinstance", "issubclass", "getattr",
+    "hasattr", "type", "repr", "reversed", "any", "all", "divmod", "pow", "partial", "replace", "field",
+    "asdict", "Path", "nullcontext"
+})  # fmt: skip
 _MODULES = frozenset(("math", "operator"))
-_NUMPY_EFFECTS = frozenset("random save savez load copyto put place fill_diagonal seterr errstate".split())
-_TORCH = frozenset(
-    "tensor zeros ones empty full arange linspace zeros_like ones_like empty_like where stack cat exp log sqrt floor "
-    "cos sin relu amax isfinite from_numpy device Generator finfo iinfo get_total_norm get_float32_matmul_precision "
-    "is_tensor".split()
-)
-_METHODS = frozenset(
-    "item detach float double long int bool to cpu numpy tolist astype clone view reshape flatten unflatten transpose "
-    "permute squeeze unsqueeze expand contiguous mean sum min max any all std var abs square sqrt clamp round floor "
-    "size dim numel argmax argmin copy get keys values items strip lstrip rstrip lower upper split rsplit join "
-    "startswith endswith removeprefix removesuffix partition rpartition format count index encode decode "
-    "parameters named_parameters modules named_modules buffers children state_dict get_submodule suffix stem "
-    "with_suffix with_name is_file exists".split()
-)
+_NUMPY_EFFECTS = frozenset({
+    "random", "save", "savez", "load", "copyto", "put", "place", "fill_diagonal", "seterr", "errstate"
+})  # fmt: skip
+_TORCH = frozenset({
+    "tensor", "zeros", "ones", "empty", "full", "arange", "linspace", "zeros_like", "ones_like",
+    "empty_like", "where", "stack", "cat", "exp", "log", "sqrt", "floor", "cos", "sin", "relu", "amax",
+    "isfinite", "from_numpy", "device", "Generator", "finfo", "iinfo", "get_total_norm",
+    "get_float32_matmul_precision", "is_tensor"
+})  # fmt: skip
+# Not .to(), .float() and their like: what they do to a tensor is a value, but a module they change.
+_METHODS = frozenset({
+    "item", "detach", "numpy", "tolist", "astype", "clone", "view", "reshape", "flatten", "unflatten",
+    "transpose", "permute", "squeeze", "unsqueeze", "expand", "contiguous", "mean", "sum", "min", "max",
+    "any", "all", "std", "var", "abs", "square", "sqrt", "clamp", "round", "floor", "size", "dim",
+    "numel", "argmax", "argmin", "keys", "values", "items", "strip", "lstrip", "rstrip", "lower",
+    "upper", "rsplit", "startswith", "endswith", "removeprefix", "removesuffix", "partition",
+    "rpartition", "parameters", "named_parameters", "modules", "named_modules", "buffers", "children",
+    "state_dict", "get_submodule", "is_file", "exists", "isdigit", "isascii", "encode", "decode", "fromkeys"
+})  # fmt: skip
 _EXPRESSIONS = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Starred, ast.BinOp, ast.UnaryOp),
     *(ast.BoolOp, ast.Compare, ast.IfExp, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.JoinedStr),
     *(ast.FormattedValue, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
-_STATEMENTS = (ast.Pass, ast.Return, ast.Expr, ast.Assign, ast.AnnAssign, ast.If, ast.For, ast.Assert)
+_STATEMENTS = (ast.Pass, ast.Return, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.For)
 
 
 class Purity:
@@ -83,7 +89,9 @@ class Purity:
         node = self.classes.get(name)
         if node is None or not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
             return False
-        return not any(isinstance(part, ast.FunctionDef) and part.name == "__post_init__" for part in node.body)
+        return not any(
+            isinstance(part, ast.FunctionDef) and part.name == "__post_init__" for part in node.body
+        )
 
     def _is_pure_function(self, name: str) -> bool:
         if name not in self.known:
@@ -99,7 +107,7 @@ class Purity:
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign):
             targets = node.targets
-        elif isinstance(node, ast.AnnAssign | ast.For):
+        elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.For):
             targets = [node.target]
         names = [leaf for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.expr)]
         if not all(isinstance(leaf, ast.Name | ast.Tuple) for leaf in names):

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.data.batches import evaluation_batch
-from flambeau.deploy.bundle import weights_digest
 from flambeau.deploy.eject.facts import RunFacts, read_facts
 from flambeau.deploy.eject.modelling import (
     augment_text,
@@ -26,7 +25,14 @@ from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.specialise import eject_text
 from flambeau.deploy.eject.text import literal, one_line
-from flambeau.evaluation.metrics import higher_is_better, main_metric
+from flambeau.deploy.eject.words import (
+    EPOCH_WITHOUT_VALIDATION,
+    epoch_lines,
+    score_line,
+    source_name,
+    story_of,
+)
+from flambeau.evaluation.metrics import higher_is_better
 from flambeau.models.backbone import find_head
 from flambeau.records import RunFolder
 from flambeau.transforms.image import PicturePreparation
@@ -103,8 +109,8 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         constants.append(f"HEAD_CHANGES: dict[int, dict[int, dict[str, Any]]] = {head_changes}")
     own_imports = [line for line in reading.imports if line not in IMPORTS]
     return {
-        "title": f"{_source_name(facts)}: {spec.name} for {facts.task}, in plain PyTorch, as in the run {facts.folder.name}.",
-        "story": _story(facts),
+        "title": f"{source_name(facts)}: {spec.name} for {facts.task}, as in the run {facts.folder.name}.",
+        "story": story_of(facts),
         "imports": "\n".join([IMPORTS, *own_imports]),
         "constants": "\n".join(constants),
         "reading": reading.function,
@@ -115,7 +121,7 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         "matmul": literal(recipe.training.matmul or "highest"),
         "deterministic": recipe.deterministic,
         "regression": facts.task == "regression",
-        "score": _score_text(facts.task),
+        "score": score_line(facts.task),
         "preparation": preparation_text(facts),
         "pictures": isinstance(facts.bundle.preparation, PicturePreparation),
         "reads_files": False,
@@ -205,7 +211,7 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "metric": literal(metric),
         "higher_is_better": higher_is_better(metric),
         "kept": kept,
-        "epoch_body": _epoch_body(facts, kept, head=head) if validates else _epoch_without_validation(),
+        "epoch_body": epoch_lines(facts, kept, head=head) if validates else EPOCH_WITHOUT_VALIDATION,
         "evaluation_batch": evaluation_batch(math.prod(size) if size else 0),
         "scaler": f"TargetScaler({scaler.mean!r}, {scaler.std!r})"
         if facts.started
@@ -241,43 +247,6 @@ def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
     }
 
 
-def _epoch_body(facts: RunFacts, kept: str, *, head: bool) -> str:
-    metric = facts.recipe.evaluation.metric or "log_loss"
-    better = "higher_is_better" if head else literal(higher_is_better(metric))
-    tolerance = facts.recipe.training.tolerance or 0.0
-    lines = [
-        "if isinstance(record, StepRecord):",
-        "    continue",
-        f"validation = validate({kept})",
-        'print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}, validation {validation.score:.4f}")',
-        f"if best.note(record.epoch + 1, validation, higher_is_better={better}, tolerance={tolerance!r}):",
-        f"    weights = {{name: tensor.clone() for name, tensor in {kept}.state_dict().items()}}",
-    ]
-    if facts.recipe.training.patience:
-        lines += [
-            "if best.stopped(record.epoch + 1, patience):",
-            f"    {kept}.load_state_dict(weights)",
-            f"    return {kept}.eval()",
-        ]
-    return "\n".join(lines)
-
-
-def _epoch_without_validation() -> str:
-    return 'if not isinstance(record, StepRecord):\n    print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}")'
-
-
-def _score_text(task: str) -> str:
-    if task == "classification":
-        score = "(predictions.argmax(axis=1) == targets[test_rows]).mean()"
-        return f'print(f"accuracy on the test part: {{{score}:.4f}}")'
-    if task == "multilabel":
-        score = "((predictions > 0.5) == (targets[test_rows] > 0.5)).mean()"
-        return f'print(f"share of right labels on the test part: {{{score}:.4f}}")'
-    return (
-        'print(f"RMSE on the test part: {np.sqrt(np.square(predictions - targets[test_rows]).mean()):.6g}")'
-    )
-
-
 def _by_epoch(changes: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """Epoch → what is changed at its start; of several changes of one thing the last."""
     result: dict[int, dict[str, Any]] = {}
@@ -290,33 +259,3 @@ def _by_epoch(changes: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 def _start_is_ensemble(facts: RunFacts) -> bool:
     start = RunFolder(facts.folder.path).path / "start" / "model.json"
     return '"ensemble"' in start.read_text(encoding="utf-8")[:40]
-
-
-def _source_name(facts: RunFacts) -> str:
-    return Path(str(facts.recipe.source)).name
-
-
-def _story(facts: RunFacts) -> str:
-    """What a reader should know first, as lines of a docstring."""
-    environment = facts.folder.read_json("environment.json")
-    metric = main_metric(facts.task)
-    score = facts.scores["test"].get(metric, {})
-    told = (
-        f"{metric.replace('_', ' ')} {score['value']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
-        if score
-        else "no score"
-    )
-    lines = [
-        f"python {'train.py'} trains it and writes weights.safetensors. The test of the run gave {told}, {facts.scores['method']}.",
-        f"Its weights have the digest {weights_digest(facts.bundle.module)} with Python {environment['python']}, "
-        f"torch {environment['torch']} and {facts.recipe.threads or 1} threads; other versions may differ in the last bits.",
-    ]
-    if facts.on_all_samples:
-        lines.append(
-            "That score is of models that were tested on samples they had not seen; this one is trained on all of them."
-        )
-    if facts.recipe.device not in (None, "cpu") and not facts.recipe.deterministic:
-        lines.append(
-            "It was trained on a device without deterministic kernels, so the last bits may differ from run to run."
-        )
-    return "\n".join(lines)

@@ -9,7 +9,7 @@ from flambeau.deploy.eject.edits import SourceText
 from flambeau.deploy.eject.scopes import FunctionNode
 
 # Methods that libraries call; their parameters are not ours to change.
-LIBRARY_METHODS = frozenset(
+LIBRARY_METHODS: frozenset[str] = frozenset(
     *[
         [
             "forward",
@@ -219,7 +219,7 @@ def _constructor(node: ast.ClassDef) -> Target:
 
 def _find_sites(script: SourceText, targets: dict[str, Target]) -> None:
     by_method = {name.split(".")[1]: target for name, target in targets.items() if "." in name}
-    for node in ast.walk(script.tree):
+    for node in script.nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node not in script.annotations:
             if node.id in targets and script.scopes.is_global(node):
                 _note_use(script, targets[node.id], node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping
 
 from flambeau.deploy.eject.closure import gather_script
@@ -10,16 +11,22 @@ from flambeau.deploy.eject.docs import remove_tool_comments, shorten_docstrings
 from flambeau.deploy.eject.edits import SourceText
 from flambeau.deploy.eject.fold import fold_tests, remove_unreachable, tidy_blocks
 from flambeau.deploy.eject.formatting import format_script, lay_out_text
+from flambeau.deploy.eject.given import Facts, replace_by_facts
 from flambeau.deploy.eject.guards import remove_guards
 from flambeau.deploy.eject.inline import function_bodies, inline_calls, resolve_lookups
+from flambeau.deploy.eject.inline_statements import inline_statements
 from flambeau.deploy.eject.knowledge import Knowledge
 from flambeau.deploy.eject.locals import tidy_locals
-from flambeau.deploy.eject.parameters import drop_default_arguments, remove_parameters, substitute_defaults
+from flambeau.deploy.eject.parameters import (
+    drop_default_arguments,
+    drop_needless_defaults,
+    remove_parameters,
+    substitute_defaults,
+)
 from flambeau.deploy.eject.unused import remove_unused, replace_protocols
 
 MOST_ROUNDS = 100
 
-Facts = Mapping[str, Mapping[str, object]]
 Step = Callable[[SourceText, Knowledge], None]
 
 
@@ -30,45 +37,52 @@ def eject_text(glue: str, sources: Mapping[str, str] | None = None, *, facts: Fa
         glue: a module's text that uses the core's functions and classes by their plain names.
         sources: core module → text; this package's core if None.
         facts: what is known of this run beside what the glue says: function → expression in it, as `ast.unparse`
-            writes it → its value, such as {"members_as_rows": {"outputs.ndim != 3": True}}.
+            writes it → its value, or the expression that does the same in this run, such as
+            {"members_as_rows": {"outputs.ndim != 3": True}, "scale": {"match_channels(a, 1)": Instead("a")}}.
 
     Raises:
         EjectError: what stands in the way.
     """
     gathered = gather_script(glue, core_sources() if sources is None else sources)
-    text = remove_tool_comments(shorten_docstrings(gathered.text))
-    return format_script(specialise_text(lay_out_text(text), gathered.roots, facts or {}))
+    text = remove_tool_comments(shorten_docstrings(replace_by_facts(gathered.text, facts or {})))
+    return format_script(specialise_text(lay_out_text(text), gathered.own, facts or {}, gathered.has_entry))
 
 
-def specialise_text(text: str, roots: Collection[str], facts: Facts) -> str:
+def specialise_text(text: str, own: Collection[str], facts: Facts, has_entry: bool = False) -> str:
     """The text without what its own constants make needless, to a fixpoint.
 
     Args:
         text: of a whole script, laid out by ruff.
-        roots: names whose definitions and signatures stay.
+        own: names whose signatures and literals stay; without an entry, their definitions stay too.
         facts: see `eject_text`.
+        has_entry: whether the script does something by itself.
     """
     originals = function_bodies(SourceText(text))
     steps: tuple[Step, ...] = (
-        lambda script, known: remove_unused(script, roots),
+        lambda script, known: remove_unused(script, () if has_entry else own),
         lambda script, known: remove_guards(script, known.purity),
         fold_tests,
         lambda script, known: remove_unreachable(script),
         tidy_blocks,
-        lambda script, known: substitute_defaults(script, known, roots),
+        lambda script, known: substitute_defaults(script, known, own),
         resolve_lookups,
-        lambda script, known: tidy_locals(script, known, roots),
-        lambda script, known: inline_calls(script, known, roots, originals),
-        lambda script, known: remove_parameters(script, known, roots),
+        lambda script, known: tidy_locals(script, known, own),
+        lambda script, known: inline_calls(script, known, own, originals),
+        lambda script, known: remove_parameters(script, known, own),
         lambda script, known: replace_protocols(script),
-        drop_default_arguments,
+        lambda script, known: drop_default_arguments(script, known, own),
+        lambda script, known: drop_needless_defaults(script, known, own),
+        lambda script, known: inline_statements(script, known, own, originals),
     )
-    for _ in range(MOST_ROUNDS):
-        before = text
-        for step in steps:
-            script = SourceText(text)
-            step(script, Knowledge(script, facts))
-            text = script.apply()
-        if text == before:
-            return text
+    script = SourceText(text)
+    known = Knowledge(script, facts)
+    idle = 0
+    for step in itertools.chain.from_iterable(itertools.repeat(steps, MOST_ROUNDS)):
+        step(script, known)
+        idle = 0 if script.has_edits else idle + 1
+        if idle == len(steps):
+            return script.text
+        if script.has_edits:
+            script = SourceText(script.apply())
+            known = Knowledge(script, facts)
     raise EjectError(f"specialising has not come to an end in {MOST_ROUNDS} rounds")

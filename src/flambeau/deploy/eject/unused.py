@@ -9,10 +9,11 @@ from flambeau.deploy.eject.edits import SourceText
 
 # A base class other than these may call any method of its heirs.
 _KNOWN_BASES = {"nn.Module", "Protocol", "ABC", "object", "Exception", "ValueError", "OSError"}
-_MODULE_METHODS = frozenset(
-    "forward train eval extra_repr reset_parameters state_dict load_state_dict apply to cuda cpu float half bfloat16 "
-    "requires_grad_ parameters named_parameters buffers children modules zero_grad get_submodule".split()
-)
+_MODULE_METHODS = frozenset({
+    "forward", "train", "eval", "extra_repr", "reset_parameters", "state_dict", "load_state_dict",
+    "apply", "to", "cuda", "cpu", "float", "half", "bfloat16", "requires_grad_", "parameters",
+    "named_parameters", "buffers", "children", "modules", "zero_grad", "get_submodule"
+})  # fmt: skip
 Part = ast.stmt
 
 
@@ -59,7 +60,11 @@ class _Reach:
 
     def _note(self, node: ast.AST) -> None:
         for part in ast.walk(node):
-            if isinstance(part, ast.Name) and self.script.scopes.is_global(part):
+            if (
+                isinstance(part, ast.Name)
+                and isinstance(part.ctx, ast.Load)
+                and self.script.scopes.is_global(part)
+            ):
                 self.names.add(part.id)
             elif isinstance(part, ast.Attribute):
                 self.attributes.add(part.attr)

@@ -1,0 +1,106 @@
+"""What holds in every run of a kind, but stands in no call: shapes, types and devices of what the core works on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from flambeau.deploy.eject.given import Facts, Instead
+
+# The default of CategoryEmbedding, which every model has.
+ONE_HOT_LIMIT = 64
+
+
+def usual_facts(
+    *,
+    task: str,
+    members: bool,
+    pretrained: bool,
+    bits: int | None = None,
+    at_size: bool = False,
+    decoded: bool = False,
+    plain_cpu: bool = False,
+    calibrated: bool = True,
+    kinds: Collection[str] = ("number", "boolean", "category", "date"),
+    scaling: str = "",
+    largest_cardinality: int | None = None,
+) -> Facts:
+    """Facts for `eject_text`. A fact about a function that the script does not use does nothing.
+
+    Args:
+        task: "classification", "multilabel" or "regression".
+        members: whether the outputs have a dimension of ensemble members.
+        pretrained: whether body and head learn at different rates.
+        bits: of the pictures; None for tables.
+        at_size: whether the pixels in memory have the size and channels that the model sees.
+        decoded: whether `fit_pixels` only sees what `decode_picture` gave for the same channels and bits.
+        plain_cpu: whether everything is computed on a CPU, with matrix products of the "highest" precision.
+        calibrated: whether the validation part is small enough to be calibrated.
+        kinds: of the columns of a table.
+        scaling: of its numbers; empty where the preparation is not fitted by the script.
+        largest_cardinality: of its category columns, missing and unknown counted; 0 without such columns; None if
+            that is not known.
+    """
+    two = task == "multilabel"
+    facts: dict[str, dict[str, object]] = {
+        "members_as_rows": {"outputs.ndim != 3": not members},
+        "outputs_to_predictions": {"predictions.ndim == 3": members},
+        "fit_temperature.loss": {"targets.ndim == 2": two},
+        # a script begins every epoch at its start
+        "Batches.epoch": {"step < start": False},
+        # inputs are made in fp32
+        "predict_batches": {
+            "tuple((part.float() if part.is_floating_point() else part for part in inputs))": Instead(
+                "inputs"
+            ),
+        },
+    }
+    if task != "regression":
+        facts["validate_predictions"] = {"predictions.size <= MOST_CALIBRATED": calibrated}
+    if plain_cpu:
+        facts["predict_batches"] |= {
+            "_full_precision()": Instead("nullcontext()"),
+            "torch.autocast(exact[0].device.type, enabled=False)": Instead("nullcontext()"),
+        }
+    if not pretrained:
+        facts["parameter_groups"] = {"is_body": False}
+    if bits is not None:
+        facts["gather_pixels.gather"] = {"block.dtype == np.uint16": bits == 16}
+    if at_size:
+        resized = "resize_pictures(pictures, self.size, fit=self.fit, interpolation=self.interpolation)"
+        permuted = "pixels.permute(0, 3, 1, 2)"
+        facts["PicturePreparation.scale"] = {
+            f"match_channels({permuted}, self.channels)": Instead(permuted),
+            resized: Instead("pictures"),
+        }
+    if decoded:
+        facts["fit_pixels"] = {
+            "match_channels(picture, channels)": Instead("picture"),
+            "bits == 8 and pixels.dtype == np.uint16": False,
+            "bits == 16 and pixels.dtype == np.uint8": False,
+        }
+    return {**facts, **_table_facts(kinds, scaling, largest_cardinality)}
+
+
+def _table_facts(kinds: Collection[str], scaling: str, largest_cardinality: int | None) -> Facts:
+    facts: dict[str, dict[str, object]] = {"number_part": {}, "CategoryEmbedding.forward": {}}
+    if "date" not in kinds:
+        facts["number_part"] = {"values.dtype.kind != 'M'": True}
+    if scaling:
+        facts["fit_number_column"] = {f"kind == '{kind}'": False for kind in {"date", "boolean"} - set(kinds)}
+        if "boolean" not in kinds:
+            # what is not passed on as it is has the scaling of the numbers
+            facts["NumberFeature.scale"] = {
+                "self.scaling == 'quantile'": scaling == "quantile",
+                "self.scaling == 'robust'": scaling == "robust",
+            }
+    if "category" not in kinds and scaling:
+        facts["fit_table"] = {"kind == 'category'": False}
+    if largest_cardinality is not None:
+        facts["CategoryEmbedding.forward"]["not blocks"] = largest_cardinality == 0
+        if largest_cardinality <= ONE_HOT_LIMIT:
+            facts["CategoryEmbedding.__init__"] = {
+                "size <= one_hot_limit": True,
+                "width != size - 1": False,
+            }
+            facts["CategoryEmbedding.forward"]["str(position) in self.tables"] = False
+    return facts

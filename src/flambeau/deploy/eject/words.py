@@ -1,0 +1,79 @@
+"""Words of a script: what it is, what it prints after an epoch and at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flambeau.deploy.bundle import weights_digest
+from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.text import literal
+from flambeau.evaluation.metrics import higher_is_better, main_metric
+
+EPOCH_WITHOUT_VALIDATION = """\
+if not isinstance(record, StepRecord):
+    print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}")"""
+
+
+def epoch_lines(facts: RunFacts, kept: str, *, head: bool) -> str:
+    """What is done after an epoch: `kept` is the variable of the module that is judged."""
+    metric = facts.recipe.evaluation.metric or "log_loss"
+    better = "higher_is_better" if head else literal(higher_is_better(metric))
+    tolerance = facts.recipe.training.tolerance or 0.0
+    lines = [
+        "if isinstance(record, StepRecord):",
+        "    continue",
+        f"validation = validate({kept})",
+        'print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}, validation {validation.score:.4f}")',
+        f"if best.note(record.epoch + 1, validation, higher_is_better={better}, tolerance={tolerance!r}):",
+        f"    weights = {{name: tensor.clone() for name, tensor in {kept}.state_dict().items()}}",
+    ]
+    if facts.recipe.training.patience:
+        lines += [
+            "if best.stopped(record.epoch + 1, patience):",
+            f"    {kept}.load_state_dict(weights)",
+            f"    return {kept}.eval()",
+        ]
+    return "\n".join(lines)
+
+
+def score_line(task: str) -> str:
+    """The line that prints a score of the test part."""
+    if task == "classification":
+        score = "(predictions.argmax(axis=1) == targets[test_rows]).mean()"
+        return f'print(f"accuracy on the test part: {{{score}:.4f}}")'
+    if task == "multilabel":
+        score = "((predictions > 0.5) == (targets[test_rows] > 0.5)).mean()"
+        return f'print(f"share of right labels on the test part: {{{score}:.4f}}")'
+    error = "np.sqrt(np.square(predictions - targets[test_rows]).mean())"
+    return f'print(f"RMSE on the test part: {{{error}:.6g}}")'
+
+
+def source_name(facts: RunFacts) -> str:
+    """The last part of the source, as it stands in a docstring."""
+    return Path(str(facts.recipe.source)).name.replace("\\", "").replace('"', "'")
+
+
+def story_of(facts: RunFacts) -> str:
+    """What a reader should know first, as lines of a docstring."""
+    environment = facts.folder.read_json("environment.json")
+    metric = main_metric(facts.task)
+    score = facts.scores["test"].get(metric)
+    told = "no score"
+    if score:
+        told = f"{metric.replace('_', ' ')} {score['value']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
+    lines = [
+        "`python train.py` trains it and writes weights.safetensors.",
+        f"The run's test gave {told}: {facts.scores['method']}.",
+        f"Its weights have the digest {weights_digest(facts.bundle.module)}, on {facts.recipe.device or 'cpu'} with "
+        f"{facts.recipe.threads or 1} threads,",
+        f"Python {environment['python']} and torch {environment['torch']}; others may differ in the last bits.",
+    ]
+    if facts.on_all_samples:
+        lines.append(
+            "The test was of models that had not seen its samples; this one is trained on all of them."
+        )
+    if facts.recipe.device not in (None, "cpu") and not facts.recipe.deterministic:
+        lines.append(
+            "That device was used without deterministic kernels: the last bits may differ from run to run."
+        )
+    return "\n".join(lines)
