@@ -100,6 +100,26 @@ class Run:
             write_text(Path(out), script)
         return script
 
+    def export(
+        self, path: str | Path | None = None, *, to: str = "onnx", quantize: str | None = None
+    ) -> dict[str, Any]:
+        """Write the model as one file that takes raw input, with an example beside it; see `flambeau export`.
+
+        Args:
+            path: the file; exports/NAME in the run's folder if None.
+            to: onnx, pt2 or torchscript.
+            quantize: int8 (onnx) or bf16 (pt2, torchscript).
+
+        Returns:
+            "file", "example", "agreement" with the trained model, and more; see `export_run`.
+
+        Raises:
+            ModelError: the model cannot be exported, or the file does not agree with it.
+        """
+        from flambeau.deploy.export.write import export_run
+
+        return export_run(self.folder, to, out=None if path is None else Path(path), quantize=quantize)
+
     def _predict_rows(self, rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
         if self.bundle.schema.source != "table":
             raise UsageError("this model answers pictures, and rows were given", expected="paths of pictures")
@@ -150,7 +170,7 @@ def train(
         source: a folder, a file, or the name of built-in data.
         recipe: a base for the options.
         out: the run's folder; the next free name under runs/ if None.
-        from_run: a run whose weights are the start.
+        from_run: a run, or a bundle, whose weights are the start.
         on_record: receives a dictionary for every choice, finding, epoch and score.
         options: any option of the recipe, see `make_recipe`.
 
@@ -163,7 +183,7 @@ def train(
         str(source),
         make_recipe(recipe, options),
         out=None if out is None else Path(out),
-        from_run=None if from_run is None else find_run(str(from_run)).path,
+        from_run=None if from_run is None else find_model(from_run).path,
         listener=on_record,
         command=f"flambeau.train({str(source)!r})",
     )

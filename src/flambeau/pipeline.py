@@ -16,6 +16,7 @@ from flambeau.planning.machine import describe_machine, resolve_device
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder, find_run
+from flambeau.stages.facts import gather_facts
 from flambeau.stages.fitting import explained
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.judging import Judged, join_judged, make_scores
@@ -36,6 +37,7 @@ from flambeau.stages.material import (
     read_samples,
     require_trainable,
 )
+from flambeau.stages.pickled import convert_pickle
 from flambeau.stages.setting import (
     check_files,
     count_trainings,
@@ -79,7 +81,7 @@ def train(
         KeyboardInterrupt: the person stopped it; what was done is saved.
     """
     journal = Journal(listener)
-    choices = Choices(with_full_paths(recipe, source), journal.choice)
+    choices = Choices(convert_pickle(with_full_paths(recipe, source), journal), journal.choice)
     machine = describe_machine(resolve_device(recipe.device))
     trust_own_model(choices.recipe, trust=trust)
     start = None if from_run is None else read_start(bundle_folder(from_run))
@@ -167,8 +169,9 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
         flip_average=trainings.flip,
     )
     keep_trainings(run, fitted_rows, fitted.trainings)
-    keep_seen(run, material.samples, fitted_rows, trainings.start)
+    keep_seen(run, material.samples, fitted_rows, tested.rows, trainings.start)
     keep_familiar(run, bundle, feed, fitted_rows, journal)
+    bundle.facts = gather_facts(run, material, recipe.data.test)
     keep_result(run, material, tested, scores, bundle, journal)
     return run
 

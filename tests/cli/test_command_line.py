@@ -39,6 +39,11 @@ Use it:
   evaluate    score a run again, or on other data
   report      write a run's report again and tell where it is
 
+Ship it:
+  eject       write a run as one script of plain PyTorch
+  models      keep versions of models: tag, roll back, compare
+  bundle      write a model as one file or folder to ship
+
 Keep order:
   runs        list the runs of this folder
   verify      check that a run is whole and can be repeated

@@ -12,7 +12,8 @@ from flambeau.cli.options import FLAGS
 from flambeau.recipe.describe import options as recipe_options
 
 RECIPE_FLAGS = [
-    "--target", "--task", "--test", "--model", "--pretrained", "--arch", "--epochs", "--minutes",
+    "--target", "--task", "--test", "--model", "--pretrained", "--trust-pickle", "--arch", "--epochs",
+    "--minutes",
     "--batch-size", "--lr", "--seed", "--device", "--threads", "--folds", "--refit", "--no-baselines",
     "--recipe", "--set",
 ]  # fmt: skip
@@ -22,9 +23,10 @@ EVERY_OPTION = {
     "check": ["--target", "--task", "--test", "--recipe", "--set", "--json", "--debug"],
     "recipe": [*RECIPE_FLAGS, "--out", "--options", "--schema", "--debug"],
     "resume": ["--quiet", "-q", "--json", "--debug"],
-    "predict": ["--out", "--json", "--batch", "--debug"],
+    "predict": ["--out", "--keep", "--restart", "--json", "--batch", "--threads", "--quiet", "-q", "--debug"],
     "evaluate": ["--json", "--debug"],
     "report": ["--debug"],
+    "export": ["--to", "--out", "--quantize", "--json", "--debug"],
     "eject": ["--out", "--check", "--debug"],
     "models": ["--json", "--store", "--debug"],
     "bundle": ["--out", "--debug"],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow import parquet
 
 from flambeau.records import RunFolder
 
@@ -82,15 +80,6 @@ def test_predict_goes_on_after_an_input_that_cannot_be_read(
     assert (said.code, said.err) == (1, f"run       {run}\n1 input of 3 could not be read\n")
 
 
-def test_predict_writes_tables(say: Callable[..., Any], pipeline: Any, run: Path) -> None:
-    said = say("predict", "a.png", "--out", "x.csv")
-    assert (said.out, said.err) == ("", f"run       {run}\n1 prediction written: x.csv\n")
-    expected = {"input": "a.png", "label": "cat", "p(cat)": "0.875", "p(dog)": "0.125"}
-    assert list(csv.DictReader(Path("x.csv").read_text().splitlines())) == [expected]
-    assert say("predict", "a.png", "b.png", "--out", "x.parquet").code == 0
-    assert parquet.read_table("x.parquet").column("p(cat)").to_pylist() == [0.875, 0.875]
-
-
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
@@ -102,11 +91,19 @@ def test_predict_writes_tables(say: Callable[..., Any], pipeline: Any, run: Path
         (
             ["predict", "a.csv", "--out", "x.xls"],
             "predictions cannot be written so\n  got:      x.xls\n"
-            "  expected: a file that ends in .csv or .parquet\n",
+            "  expected: a file that ends in .parquet, .csv or .jsonl\n",
         ),
         (
             ["predict", "a.csv", "--out", "a.csv"],
             "the predictions would overwrite their own input\n  got:      --out a.csv\n",
+        ),
+        (
+            ["predict", "a.csv", "--restart"],
+            "--restart belongs to a file of predictions\n  expected: --out FILE beside it\n",
+        ),
+        (
+            ["predict", "a.csv", "--json", "--out", "b.csv"],
+            "--json prints and --out writes\n  expected: one of them\n",
         ),
     ],
 )

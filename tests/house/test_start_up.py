@@ -39,7 +39,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train", "--help"], ["runs"], ["recipe", "--options"], ["train", "--lr", "x"]]
+    "arguments", [["train", "--help"], ["runs"], ["models"], ["recipe", "--options"], ["train", "--lr", "x"]]
 )
 def test_what_is_quick_to_tell_does_not_wait_for_torch(arguments: list[str]) -> None:
     assert (

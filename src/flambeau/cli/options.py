@@ -44,6 +44,13 @@ FLAGS = (
     Flag("test", SHORT_NAMES["test"], "SOURCE", "Separate data to test on."),
     Flag("model", SHORT_NAMES["model"], "NAME|FILE.py:CLASS", "The model; a file for your own module."),
     Flag("pretrained", SHORT_NAMES["pretrained"], "NAME|FILE", "Start from these weights."),
+    Flag(
+        "trust-pickle",
+        SHORT_NAMES["trust_pickle"],
+        "",
+        "Dangerous: run the code in the file of weights to convert it.",
+        "true",
+    ),
     Flag("arch", SHORT_NAMES["arch"], "NAME", "The architecture of the weights in a file."),
     Flag("epochs", SHORT_NAMES["epochs"], "N", "Passes over the training samples."),
     Flag("minutes", SHORT_NAMES["minutes"], "X", "Time for the whole command."),

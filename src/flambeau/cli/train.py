@@ -17,14 +17,19 @@ from flambeau.cli.options import (
 )
 from flambeau.cli.show import make_show
 from flambeau.cli.stop import leave_stopped
-from flambeau.records import check_free, find_run
+from flambeau.deploy.versions.resolve import find_model
+from flambeau.records import check_free
 
 
 @click.command("train", short_help="Train a model on data and test it honestly.")
 @click.argument("source", required=False)
 @recipe_options()
 @click.option(
-    "--from", "from_run", metavar="RUN", shell_complete=complete_run, help="Go on from another run's model."
+    "--from",
+    "from_run",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Go on from another run's or bundle's model.",
 )
 @click.option("--out", metavar="FOLDER", help="The run's folder; otherwise the next free name under runs/.")
 @click.option("--tune-precision", is_flag=True, help="Time number formats and layouts, and keep the fastest.")
@@ -46,7 +51,7 @@ def command(
     tar of these, or the name of built-in data such as digits.
     """
     recipe = build_recipe(source, recipe_file, settings, flags)
-    start_run = find_run(from_run).path if from_run else None
+    start_run = find_model(from_run).path if from_run else None
     check_free(path_or_none(out))
     began = time.time()
     with make_show(quiet, as_json) as show:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from flambeau.data.load import fit_pixels, load_picture
 from flambeau.data.samples import PictureFiles, Samples
 from flambeau.deploy.bundle import Bundle
+from flambeau.errors import ModelError
 from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.evaluate import predict_batches
 from flambeau.records.environment import usable_cores
@@ -52,10 +54,7 @@ def answer_samples(
                 ]
                 arrays = [block for block in blocks if not isinstance(block, str)]
                 rows = [row for row, block in zip(rows, blocks, strict=True) if not isinstance(block, str)]
-                stacked = torch.from_numpy(np.stack(arrays)) if arrays else None
-                inputs = (
-                    None if stacked is None else (bundle.preparation.prepare(_countable(stacked).to(device)),)
-                )
+                inputs = picture_inputs(bundle.preparation, arrays, device) if arrays else None
             else:
                 inputs = _table_inputs(bundle.preparation, samples, rows, device)
             predictions = np.empty(0) if inputs is None else predict_inputs(bundle, inputs)
@@ -63,29 +62,65 @@ def answer_samples(
 
 
 def predict_inputs(bundle: Bundle, inputs: tuple[torch.Tensor, ...]) -> np.ndarray:
-    """Calibrated predictions for prepared inputs of one batch, in the units of the task."""
+    """Calibrated predictions for prepared inputs of one batch, in the units of the task.
+
+    Raises:
+        ModelError: the model fails on these inputs, or answers with what is no number.
+    """
     task = bundle.schema.task
-    predictions = predict_batches(
-        bundle.module,
-        [inputs],
-        task,
-        target_mean=bundle.target.mean,
-        target_std=bundle.target.std,
-        flip_average=bundle.flip_average,
-    )
+    try:
+        predictions = predict_batches(
+            bundle.module,
+            [inputs],
+            task,
+            target_mean=bundle.target.mean,
+            target_std=bundle.target.std,
+            flip_average=bundle.flip_average,
+        )
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # a person's own forward, or a bundle that was altered, may raise anything
+        raise ModelError(
+            f"the model '{bundle.spec.name}' fails on its inputs",
+            got=f"{type(error).__name__}: {str(error)[:200]}",
+            expected="a bundle as a training wrote it",
+        ) from error
+    if not np.isfinite(predictions).all():
+        raise ModelError("the model answers with what is no number, so its weights are damaged")
     if task == "regression":
         return predictions
     return apply_temperature(predictions, bundle.temperature, multilabel=task == "multilabel")
 
 
-def _countable(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels if pixels.dtype == torch.uint8 else pixels.to(torch.int32)
+def picture_inputs(
+    preparation: PicturePreparation, pictures: Sequence[np.ndarray], device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    """What the model takes, from pictures as `read_pixels` gives them, one or more."""
+    pixels = torch.from_numpy(np.stack(pictures))
+    # torch computes with int32 where numpy has uint16.
+    whole = pixels if pixels.dtype == torch.uint8 else pixels.to(torch.int32)
+    return (preparation.prepare(whole.to(device)),)
 
 
 def _pixels(bundle: Bundle, samples: Samples, row: int, max_pixels: int) -> np.ndarray | str:
     """(height, width, channels) as the preparation takes it, or why the picture cannot be read."""
-    preparation = bundle.preparation
-    assert isinstance(preparation, PicturePreparation) and samples.pictures is not None
+    assert isinstance(bundle.preparation, PicturePreparation) and samples.pictures is not None
+    pictures = samples.pictures
+    source = pictures.path(row) if isinstance(pictures, PictureFiles) else pictures.pixels[row]
+    return read_pixels(bundle.preparation, source, samples.ids[row], max_pixels)
+
+
+def read_pixels(
+    preparation: PicturePreparation, source: Path | np.ndarray, name: str, max_pixels: int = 100_000_000
+) -> np.ndarray | str:
+    """One picture as the preparation takes it: (height, width, channels), or why it cannot be read.
+
+    Args:
+        preparation: of the model.
+        source: a file, or decoded pixels (height, width, channels).
+        name: what the person calls it; told in place of the file's path.
+        max_pixels: pictures with more are refused before they are unpacked.
+    """
     options: dict[str, Any] = {
         "size": preparation.size,
         "channels": preparation.channels,
@@ -94,11 +129,12 @@ def _pixels(bundle: Bundle, samples: Samples, row: int, max_pixels: int) -> np.n
         "interpolation": preparation.interpolation,
     }
     try:
-        if isinstance(samples.pictures, PictureFiles):
-            return load_picture(samples.pictures.path(row), **options, max_pixels=max_pixels)
-        return fit_pixels(samples.pictures.pixels[row], **options)
+        if isinstance(source, np.ndarray):
+            # torch warns of memory that is read-only, such as that of a mapped file.
+            return fit_pixels(source if source.flags.writeable else source.copy(), **options)
+        return load_picture(source, **options, max_pixels=max_pixels)
     except (ValueError, OSError) as error:
-        return str(error)
+        return str(error).replace(str(source), name)
 
 
 def _table_inputs(
@@ -129,7 +165,7 @@ def describe_prediction(bundle: Bundle, prediction: Any) -> dict[str, Any]:
     probabilities = {name: round(float(p), 6) for name, p in zip(schema.classes, prediction, strict=True)}
     if schema.task == "multilabel":
         return {
-            "label": [name for name, p in probabilities.items() if p > 0.5],
+            "label": [name for name, p in zip(schema.classes, prediction, strict=True) if p > 0.5],
             "probabilities": probabilities,
         }
     return {"label": schema.classes[int(np.argmax(prediction))], "probabilities": probabilities}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,30 @@ from torch import Tensor, nn
 
 from flambeau import __version__
 from flambeau.data.places import state_folder
+from flambeau.deploy.card import read_card_parts, write_card
+from flambeau.deploy.checks import check_model, check_preparation, check_schema, typed
+from flambeau.deploy.files import (
+    CARD,
+    FACTS,
+    FORMAT,
+    LABELS,
+    MODEL,
+    PREPARATION,
+    RECIPE,
+    SCHEMA,
+    SCORES,
+    VERSIONS,
+    WEIGHTS,
+    check_files,
+    damaged,
+    read_facts,
+    read_mapping,
+    read_plain,
+    read_scores,
+)
+from flambeau.deploy.rebuild import members_of, rebuild
 from flambeau.errors import RunError
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import ModelSpec
 from flambeau.models.own import check_trust
 from flambeau.records.environment import environment
 from flambeau.records.files import digest_file, write_bytes, write_json, write_text
@@ -26,8 +47,6 @@ from flambeau.schema import Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation, TargetScaler
 
-FORMAT = 1
-WEIGHTS, VERSIONS = "weights.safetensors", "versions.json"
 Preparation = PicturePreparation | TablePreparation
 
 
@@ -44,6 +63,7 @@ class Bundle:
         flip_average: whether a picture's answer is averaged with that of its mirror image.
         temperature: divides logits so that probabilities mean what they say (Guo et al. 2017).
         scores: as in scores.json; empty before the test.
+        facts: what the model card tells beside: data, split, findings, pretrained weights; see `deploy.card`.
     """
 
     schema: Schema
@@ -54,6 +74,7 @@ class Bundle:
     temperature: float = 1.0
     flip_average: bool = False
     scores: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def save_bundle(folder: Path, bundle: Bundle, recipe_yaml: str) -> None:
@@ -67,12 +88,19 @@ def save_bundle(folder: Path, bundle: Bundle, recipe_yaml: str) -> None:
         name: tensor.detach().cpu().contiguous() for name, tensor in bundle.module.state_dict().items()
     }
     write_bytes(folder / WEIGHTS, save_tensors({name: tensor.clone() for name, tensor in tensors.items()}))
-    write_json(folder / "schema.json", bundle.schema.to_json())
-    write_json(folder / "model.json", bundle.spec.to_json())
-    write_json(folder / "preparation.json", _preparation_to_json(bundle))
-    write_json(folder / "labels.json", list(bundle.schema.classes))
-    write_json(folder / "scores.json", bundle.scores)
-    write_text(folder / "recipe.yaml", recipe_yaml)
+    write_json(folder / SCHEMA, bundle.schema.to_json())
+    write_json(folder / MODEL, bundle.spec.to_json())
+    write_json(folder / PREPARATION, _preparation_to_json(bundle))
+    write_json(folder / LABELS, list(bundle.schema.classes))
+    write_json(folder / SCORES, bundle.scores)
+    write_json(folder / FACTS, bundle.facts)
+    write_text(folder / RECIPE, recipe_yaml)
+    write_text(folder / CARD, write_card(read_card_parts(folder)))
+    write_versions(folder)
+
+
+def write_versions(folder: Path) -> None:
+    """Write versions.json, which makes a folder a bundle, with the digests of all its other files."""
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != VERSIONS)
     versions = {
         "format": FORMAT,
@@ -87,67 +115,59 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
     """Read a bundle, after its digests were found right. Imports neither an optimizer nor torchvision by itself.
 
     Raises:
-        RunError: no bundle, a damaged or altered one, or one of a format that this version does not know.
-        ModelError: the model is a person's own file that is absent, changed, or was never trained with here.
+        RunError: no bundle, a damaged or altered one, one whose parts do not fit each other, or one of a format that
+            this version does not know.
+        ModelError: an unknown model, or a person's own file that is absent, changed, or was never trained with here.
     """
-    versions = _read_json(folder, VERSIONS)
-    if versions.get("format") != FORMAT:
-        raise RunError(
-            "this bundle has another format",
-            where=folder,
-            got=f"format {versions.get('format')}, written by flambeau {versions.get('flambeau')}",
-            expected=f"format {FORMAT}, which flambeau {__version__} reads",
-            command=f"pip install 'flambeau=={versions.get('flambeau')}'",
+    check_files(folder)
+    schema = typed(Schema, read_mapping(folder, SCHEMA), folder / SCHEMA)
+    check_schema(schema, folder / SCHEMA)
+    if read_plain(folder, LABELS) != list(schema.classes):
+        raise damaged(folder / LABELS, "other classes than the schema has")
+    preparation, target, temperature, flip_average = _read_preparation(folder / PREPARATION)
+    check_preparation(preparation, schema, folder / PREPARATION)
+    spec = typed(ModelSpec, read_mapping(folder, MODEL), folder / MODEL)
+    check_model(spec, schema, preparation, folder / MODEL)
+    _check_own_files(spec, folder)
+    return Bundle(
+        schema,
+        spec,
+        preparation,
+        rebuild(spec, _read_weights(folder / WEIGHTS), folder).to(device or torch.device("cpu")),
+        target,
+        temperature,
+        flip_average,
+        read_scores(folder),
+        read_facts(folder),
+    )
+
+
+def _read_preparation(path: Path) -> tuple[Preparation, TargetScaler, float, bool]:
+    """Inputs, target, temperature, and whether answers are averaged with those of mirror images."""
+    data = read_mapping(path.parent, path.name)
+    inputs: Preparation
+    if data.get("kind") == "pictures":
+        inputs = typed(PicturePreparation, data.get("inputs"), path)
+    else:
+        inputs = typed(TablePreparation, data.get("inputs"), path)
+    target = typed(TargetScaler, data.get("target"), path)
+    temperature, flip = typed(float, data.get("temperature"), path), data.get("flip_average")
+    if not (target.std > 0 and 0.01 <= temperature <= 100 and isinstance(flip, bool)):
+        raise damaged(
+            path, "a deviation or a temperature that cannot be", "plain values as flambeau wrote them"
         )
-    for name, digest in versions.get("digests", {}).items():
-        if "/" in name or not (folder / name).is_file() or digest_file(folder / name) != digest:
-            raise RunError(
-                "this bundle was altered or damaged after it was written",
-                where=folder / name,
-                expected=f"digest {digest}",
-                command=f"flambeau verify {folder.parent}",
-            )
-    schema = Schema.from_json(_read_json(folder, "schema.json"))
-    spec = ModelSpec.from_json(_read_json(folder, "model.json"))
-    _check_own_files(spec)
-    module = build_model(spec)
-    fill_module(module, _read_weights(folder / WEIGHTS), folder)
-    module.to(device or torch.device("cpu")).eval()
-    scores = _read_json(folder, "scores.json")
-    prepared = _read_json(folder, "preparation.json")
-    try:
-        return Bundle(
-            schema,
-            spec,
-            _preparation_from_json(prepared),
-            module,
-            TargetScaler(prepared["target"]["mean"], prepared["target"]["std"]),
-            float(prepared["temperature"]),
-            bool(prepared["flip_average"]),
-            scores,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError("the preparation of this bundle is damaged", where=folder, got=repr(error)) from error
+    return inputs, target, temperature, flip
 
 
-def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
-    """Load weights by name. Raises RunError where names or shapes differ."""
-    try:
-        module.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise RunError(
-            "the weights are of another model", where=where, got=str(error).splitlines()[-1].strip()
-        ) from error
-
-
-def _check_own_files(spec: ModelSpec) -> None:
-    if spec.name == "ensemble":
-        for member in spec.arguments["members"]:
-            _check_own_files(ModelSpec.from_json(member))
-    if spec.name == "own":
-        check_trust(
-            Path(spec.arguments["file"]), spec.arguments["digest"], state_folder() / "trusted_models.json"
-        )
+def _check_own_files(spec: ModelSpec, folder: Path) -> None:
+    for member in members_of(spec):
+        if member.name == "own":
+            file, digest = (member.arguments.get(key) for key in ("file", "digest"))
+            if not (
+                isinstance(file, str) and isinstance(digest, str) and re.fullmatch("[0-9a-f]{32}", digest)
+            ):
+                raise damaged(folder / MODEL, "a file of code without its digest")
+            check_trust(Path(file), digest, state_folder() / "trusted_models.json")
 
 
 def _preparation_to_json(bundle: Bundle) -> dict[str, Any]:
@@ -160,37 +180,11 @@ def _preparation_to_json(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _preparation_from_json(data: dict[str, Any]) -> Preparation:
-    if data["kind"] == "pictures":
-        return PicturePreparation.from_json(data["inputs"])
-    return TablePreparation.from_json(data["inputs"])
-
-
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_tensors(path.read_bytes())
-    except (SafetensorError, OSError) as error:
-        raise RunError("the weights cannot be read", where=path, got=str(error)) from error
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(
-            "there is no finished model in this folder",
-            where=path,
-            expected="a run that came to its end",
-            command=f"flambeau resume {folder.parent}",
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError("this file of the bundle is damaged", where=path, got=str(error)) from error
-    if not isinstance(value, dict):
-        raise RunError(
-            "this file of the bundle is damaged", where=path, got=type(value).__name__, expected="a mapping"
-        )
-    return value
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise RunError("the weights cannot be read", where=path, got=str(error)[:200]) from error
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import pickletools
+import re
+import types
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar as numpy_scalar
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -41,10 +48,26 @@ DAMAGED_FILE = (
     AssertionError,
 )
 
+# Plain values that training scripts put beside the weights: options of a command line, a best score.
+HARMLESS: list[Any] = [
+    argparse.Namespace,
+    types.SimpleNamespace,
+    np.dtype,
+    *sorted({type(np.dtype(code)) for code in "?bhilqBHILQefd"}, key=str),
+    (numpy_scalar, "numpy._core.multiarray.scalar"),
+    (numpy_scalar, "numpy.core.multiarray.scalar"),
+]
+
 PICKLED_MODEL_HELP = """\
 convert it once, where the class that wrote it can be imported and you trust the file:
     model = torch.load("{name}", weights_only=False)
+    torch.save({weights}, "{stem}-weights.pth")
+or let --trust-pickle do that, which runs whatever code is in the file"""
+TORCHSCRIPT_HELP = """\
+convert it once:
+    model = torch.jit.load("{name}", map_location="cpu")
     torch.save(model.state_dict(), "{stem}-weights.pth")"""
+LONGEST_PICKLE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -92,19 +115,61 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(f"{path} is not a complete safetensors file: {error}") from error
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
             # torch warns of the pickle protocol of a stranger's file; the refusal below says more.
             warnings.simplefilter("ignore", UserWarning)
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        advice = PICKLED_MODEL_HELP.format(name=path.name, stem=path.stem)
+        advice = PICKLED_MODEL_HELP.format(name=path.name, stem=path.stem, weights=weights_expression(path))
+        needed = ", ".join(re.findall(r"GLOBAL ([\w.]{1,100})", str(error)))
         raise ValueError(
-            f"{path} holds Python objects beside tensors and is refused: it could run code; {advice}"
+            f"{path} holds Python objects beside tensors{f' ({needed})' if needed else ''} and is refused: "
+            f"it could run code; {advice}"
         ) from error
     except DAMAGED_FILE as error:
+        if "TorchScript" in str(error):
+            advice = TORCHSCRIPT_HELP.format(name=path.name, stem=path.stem)
+            raise ValueError(f"{path} is a program of TorchScript, not weights; {advice}") from error
         raise ValueError(
             f"{path} cannot be read as weights; expected .safetensors, or .pth or .pt saved by torch.save "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no further word'})"
+        ) from error
+    return unwrap_state_dict(stored)
+
+
+def weights_expression(path: Path) -> str:
+    """How the weights are reached in what a refused file holds, found by reading its opcodes without running them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(name) as stream:
+                content = stream.read(LONGEST_PICKLE)
+        words = [(code.name, value) for code, value, _ in pickletools.genops(content)]
+    except (zipfile.BadZipFile, StopIteration, OSError, ValueError, EOFError):
+        return "model.state_dict()"
+    opened = next((code for code, _ in words if code not in ("PROTO", "FRAME")), "")
+    texts = {value for code, value in words if code in ("BINUNICODE", "SHORT_BINUNICODE", "UNICODE")}
+    wrapper = next((wrapper for wrapper in WRAPPERS if wrapper in texts), None)
+    if opened != "EMPTY_DICT" or wrapper is None:
+        return "model.state_dict()"
+    return f'model["{wrapper}"].state_dict()' if wrapper in ("model", "model_ema") else f'model["{wrapper}"]'
+
+
+def unpickle_state_dict(path: Path) -> dict[str, Tensor]:
+    """As `read_state_dict`, from a file that holds Python objects. It runs whatever code is in the file.
+
+    Raises:
+        ValueError: the file is damaged, a class that it needs cannot be imported, or there are no tensors in it.
+    """
+    try:
+        with warnings.catch_warnings():
+            # torch warns of classes whose source has changed; the person vouched for the file.
+            warnings.simplefilter("ignore")
+            stored = torch.load(path, map_location="cpu", weights_only=False)
+    except (*DAMAGED_FILE, ImportError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} cannot be unpickled here ({type(error).__name__}: {error}); a class that it needs must be "
+            "importable, or the two lines that convert it must run in the script that wrote it"
         ) from error
     return unwrap_state_dict(stored)
 
@@ -115,8 +180,10 @@ def unwrap_state_dict(stored: Any) -> dict[str, Tensor]:
     Raises:
         ValueError: if there are no named tensors in it.
     """
+    if isinstance(stored, nn.Module):
+        stored = stored.state_dict()
     for wrapper in WRAPPERS:
-        if isinstance(stored, Mapping) and isinstance(stored.get(wrapper), Mapping):
+        if isinstance(stored, Mapping) and isinstance(stored.get(wrapper), Mapping | nn.Module):
             return unwrap_state_dict(stored[wrapper])
     if not isinstance(stored, Mapping):
         raise ValueError(f"expected a dictionary of tensors, got {type(stored).__name__}")

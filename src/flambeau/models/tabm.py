@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from flambeau.models.embeddings import TableFeatures
 
@@ -84,11 +84,11 @@ class TabM(nn.Module):
     def _apply_first(self, features: Tensor) -> Tensor:
         # W (r ⊙ x) = (W ⊙ r) x: scaling the weights spares a copy of the features for every member.
         weights = self.scales.unsqueeze(1) * self.first.weight  # (members, width, features)
-        units = functional.linear(features, weights.flatten(0, 1))
+        units = F.linear(features, weights.flatten(0, 1))
         return units.unflatten(1, weights.shape[:2]) + self.first.bias
 
     def _activate(self, units: Tensor) -> Tensor:
-        return functional.dropout(torch.relu(units), self.dropout, self.training)
+        return F.dropout(torch.relu(units), self.dropout, self.training)
 
 
 def _draw_scales(members: int, widths: Sequence[int], *, signs_only: bool) -> Tensor:

@@ -137,6 +137,8 @@ class ModelOptions(Section):
     """A model of flambeau (small_cnn, resnet, tabm, mlp), of torchvision or timm, or file.py:Class."""
     pretrained: str | None = None
     """Start from these weights: a name of torchvision or timm, or a local .safetensors or .pth state dict."""
+    trust_pickle: bool = False
+    """Dangerous: run the code in a pickled file of weights, once, to convert it. Only where you trust its maker."""
     arch: str | None = None
     """The architecture of the weights in a local file, where matching keys and shapes does not tell."""
     width: Auto[Annotated[int, Field(ge=1, le=8192)]] = None

@@ -8,6 +8,7 @@ SHORT_NAMES = {
     "test": "data.test",
     "model": "model.name",
     "pretrained": "model.pretrained",
+    "trust_pickle": "model.trust_pickle",
     "arch": "model.arch",
     "epochs": "training.epochs",
     "minutes": "training.minutes",

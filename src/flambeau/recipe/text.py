@@ -65,7 +65,13 @@ def load_recipe(path: Path | str) -> Recipe:
         (place, f"{path}:{place[0]}:{place[1]}: {dotted(keys)}: this key stands here a second time")
         for keys, place in document.duplicates
     ]
-    return _validated(document.value, where, repeated)
+    recipe = _validated(document.value, where, repeated)
+    if recipe.model.trust_pickle:
+        raise RecipeError(
+            f"{path}: model.trust_pickle: a file cannot consent to run code",
+            expected="--trust-pickle, typed by whoever trusts the file of weights",
+        )
+    return recipe
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -53,6 +53,13 @@ class RunFolder:
         return self.digests.is_file()
 
     @classmethod
+    def of_bundle(cls, bundle: Path) -> RunFolder:
+        """A bundle that stands by itself: it has a run's recipe and scores, and is its own model."""
+        folder = cls(bundle)
+        folder.model = bundle
+        return folder
+
+    @classmethod
     def create(cls, out: Path | None, name_hint: str) -> RunFolder:
         """Make a new, empty run folder.
 

@@ -68,6 +68,12 @@ class RunFacts:
         return first
 
     @property
+    def from_arrays(self) -> bool:
+        """Whether the pictures came as arrays, not as files."""
+        names = self.folder.read_json("data.json")["ids"]
+        return bool(names) and names[0] == "picture 1"
+
+    @property
     def pretrained(self) -> bool:
         """Whether the body started from pretrained weights."""
         return self.recipe.model.pretrained is not None

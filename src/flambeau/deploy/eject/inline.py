@@ -47,6 +47,8 @@ def inline_calls(
             or len(script.source(body[0].value)) > LONGEST_INLINED
         ):
             continue
+        if "#" in script.text[script.span(function)[0] : script.span(body[0])[0]]:
+            continue  # a comment would be lost
         for site in target.sites:
             text = _inlined(script, target, site, body[0].value)
             if text is not None:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.data.batches import evaluation_batch
 from flambeau.deploy.eject.facts import RunFacts, read_facts
+from flambeau.deploy.eject.given import Facts
 from flambeau.deploy.eject.modelling import (
     augment_text,
     head_is_trained_first,
@@ -25,6 +26,7 @@ from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.specialise import eject_text
 from flambeau.deploy.eject.text import literal, one_line
+from flambeau.deploy.eject.usual_facts import usual_facts
 from flambeau.deploy.eject.words import (
     EPOCH_WITHOUT_VALIDATION,
     epoch_lines,
@@ -33,6 +35,7 @@ from flambeau.deploy.eject.words import (
     story_of,
 )
 from flambeau.evaluation.metrics import higher_is_better
+from flambeau.evaluation.validation import MOST_CALIBRATED
 from flambeau.models.backbone import find_head
 from flambeau.records import RunFolder
 from flambeau.transforms.image import PicturePreparation
@@ -63,7 +66,35 @@ def eject(run: RunFolder) -> str:
         RunError: the run is not finished, its data have changed, or something that it did has no plain form.
     """
     facts = read_facts(run)
-    return eject_text(write_glue(facts, write_reading(facts)))
+    return eject_text(write_glue(facts, write_reading(facts)), facts=known_facts(facts))
+
+
+def known_facts(facts: RunFacts) -> Facts:
+    """What is known of the run beside what its text says, so that nothing stands in it which cannot happen."""
+    recipe, preparation = facts.recipe, facts.bundle.preparation
+    plain = recipe.device in (None, "cpu") and recipe.training.matmul in (None, "highest")
+    common: dict[str, Any] = {
+        "task": facts.task,
+        "members": len(facts.trainings) > 1 or facts.spec.name == "tabm",
+        "pretrained": facts.pretrained,
+        "plain_cpu": plain,
+        "calibrated": _is_calibrated(facts),
+    }
+    if isinstance(preparation, PicturePreparation):
+        return usual_facts(
+            **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
+        )
+    return usual_facts(
+        **common,
+        kinds={str(column.kind) for column in facts.bundle.schema.used_columns},
+        scaling="" if facts.started else recipe.table.scaling or "quantile",
+        largest_cardinality=max((*preparation.cardinalities, 0)),
+    )
+
+
+def _is_calibrated(facts: RunFacts) -> bool:
+    rows = max(len(one["valid"]) for one in facts.trainings)
+    return rows * facts.bundle.schema.outputs <= MOST_CALIBRATED
 
 
 def write_glue(facts: RunFacts, reading: Reading) -> str:

@@ -1,4 +1,4 @@
-"""What can be done beside training: look at data, resolve a recipe, evaluate and verify a finished run."""
+"""Look at data, resolve a recipe, evaluate and verify a finished run."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choice
     journal = Journal(listener)
     choices = Choices(recipe, journal.choice)
     choices.recipe.source = source
+    # a recipe cannot hand on the consent to run code
+    choices.recipe.model.trust_pickle = False
     samples = read_samples(choices.recipe, journal)
     gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
     return choices

@@ -1,0 +1,1 @@
+"""Versions of models in a folder: `store` changes them, `listing` reads them, `resolve` finds the one that is meant."""
