@@ -11,7 +11,7 @@ from flambeau.data.check import check_counts
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import RunError
-from flambeau.evaluation.calibration import fit_temperature
+from flambeau.evaluation.temperature import fit_temperature
 from flambeau.planning.machine import describe_machine, resolve_device
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from flambeau.evaluation.calibration import apply_temperature, fit_temperature
+from flambeau.evaluation.calibration import apply_temperature
+from flambeau.evaluation.temperature import fit_temperature
 from flambeau.evaluation.metrics import score_predictions, task_metrics
 from flambeau.evaluation.resampling import draw_weights, resamples_for, score_resamples
 from flambeau.evaluation.uncertainty import (

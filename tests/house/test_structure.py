@@ -26,7 +26,7 @@ MAX_FUNCTION_LINES = 60
 LONGER_FUNCTIONS = {("training/loop.py", "train"): 120}
 
 CORE_LIBRARIES = {
-    "numpy", "torch", "torchvision", "timm", "PIL", "pyarrow", "fastexcel", "sklearn", "safetensors"
+    "numpy", "torch", "torchvision", "timm", "PIL", "pyarrow", "fastexcel", "scipy", "sklearn", "safetensors"
 }  # fmt: skip
 
 

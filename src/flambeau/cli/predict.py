@@ -1,33 +1,63 @@
-"""`flambeau predict`: new pictures or rows, to the terminal, JSON lines or a table."""
+"""`flambeau predict`: new pictures or rows, to the terminal, JSON lines or a file of any length."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flambeau.cli.options import complete_run, debug_option
+from flambeau.cli.options import complete_run, debug_option, typed_command
 from flambeau.cli.runs_and_words import split_run
-from flambeau.cli.words import counted, number
+from flambeau.cli.stop import STOPPED
+from flambeau.cli.words import counted, duration, number
+from flambeau.deploy.batch.target import check_target
 from flambeau.errors import DataError, UsageError
-from flambeau.records import atomic_file, to_json, write_text
+from flambeau.records import RunFolder, to_json
 from flambeau.schema import Finding
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What was typed beside --out."""
+
+    batch: int | None
+    keep: tuple[str, ...]
+    restart: bool
+    threads: int | None
+    quiet: bool
 
 
 @click.command("predict", short_help="Predict new pictures or rows.")
 @click.argument("run_and_paths", metavar="[RUN] PATH...", nargs=-1, shell_complete=complete_run)
-@click.option("--out", metavar="FILE", help="Write a table: .csv or .parquet.")
+@click.option("--out", metavar="FILE", help="Write a table: .parquet, .csv or .jsonl; goes on after a stop.")
+@click.option(
+    "--keep", metavar="COLUMN,...", help="With --out: columns of the tables to carry along, or all."
+)
+@click.option("--restart", is_flag=True, help="With --out: begin anew, though it was begun before.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each input, one a line.")
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Inputs at a time.")
+@click.option("--batch", type=click.IntRange(min=1), help="Inputs at a time; otherwise by their size.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the CPU; otherwise all cores.")
+@click.option("--quiet", "-q", is_flag=True, help="With --out: print no progress and no summary.")
 @debug_option
-def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batch: int) -> None:
-    """Predict each PATH (pictures, folders of pictures, or tables) with the model of RUN.
+def command(
+    run_and_paths: tuple[str, ...],
+    out: str | None,
+    keep: str | None,
+    restart: bool,
+    as_json: bool,
+    batch: int | None,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Predict each PATH (pictures, tables, folders or archives of them) with the model of RUN.
 
-    Without RUN, the newest run predicts.
+    Without RUN, the newest run predicts. With --out, inputs may be larger than memory, and the same command goes on
+    after a stop. The file has a row for each input: `input`, `label` and `p(CLASS)`, or `value`; `strange`, what is
+    unlike the training data; `error`, why an input could not be read.
     """
     words = list(run_and_paths)
     run, words = split_run(words)
@@ -37,27 +67,15 @@ def command(run_and_paths: tuple[str, ...], out: str | None, as_json: bool, batc
             expected="pictures, folders of pictures, or tables",
             command=f"flambeau predict {run.path} YOUR_FILES",
         )
-    target = _checked_target(out, words)
-    from flambeau.deploy.predict import predict  # torch takes seconds
-
-    count = unreadable = 0
-
-    def counted_through() -> Iterator[dict[str, Any]]:
-        nonlocal count, unreadable
-        for prediction in predict(run, words, batch, tell_finding):
-            count += 1
-            unreadable += "error" in prediction
-            yield prediction
-
-    if target is not None:
-        rows = [_flat(prediction) for prediction in counted_through()]
-        (_write_csv if target.suffix.lower() == ".csv" else _write_parquet)(target, rows)
-        click.echo(f"{counted(count, 'prediction')} written: {target}", err=True)
-    else:
-        for prediction in counted_through():
-            click.echo(to_json(prediction) if as_json else _line(prediction))
-    if unreadable:
-        raise DataError(f"{counted(unreadable, 'input')} of {count:,} could not be read")
+    if out is not None:
+        if as_json:
+            raise UsageError("--json prints and --out writes", expected="one of them")
+        _write(run, words, check_target(out, words), _Wishes(batch, _names(keep), restart, threads, quiet))
+        return
+    for given, option in ((keep, "--keep"), (restart, "--restart")):
+        if given:
+            raise UsageError(f"{option} belongs to a file of predictions", expected="--out FILE beside it")
+    _print(run, words, as_json, batch or BATCH, threads)
 
 
 def tell_finding(finding: Finding) -> None:
@@ -65,48 +83,73 @@ def tell_finding(finding: Finding) -> None:
     click.echo(f"! {finding.message}", err=True)
 
 
-def _checked_target(out: str | None, inputs: list[str]) -> Path | None:
-    """The file to write, told to be wrong before any work is done."""
-    if out is None:
-        return None
-    target = Path(out)
-    if target.suffix.lower() not in (".csv", ".parquet"):
-        raise UsageError(
-            "predictions cannot be written so", got=out, expected="a file that ends in .csv or .parquet"
-        )
-    if any(target.resolve() == Path(name).resolve() for name in inputs):
-        raise UsageError("the predictions would overwrite their own input", got=f"--out {out}")
-    return target
+def _names(keep: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (keep or "").split(",") if name.strip())
 
 
-def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
-    """One row of a table: the probabilities become columns "p(CLASS)"."""
-    row = {key: value for key, value in prediction.items() if key != "probabilities"}
-    row = {key: "|".join(value) if isinstance(value, list | tuple) else value for key, value in row.items()}
-    for name, probability in (prediction.get("probabilities") or {}).items():
-        row[f"p({name})"] = probability
-    return row
+def _print(run: RunFolder, words: list[str], as_json: bool, batch: int, threads: int | None) -> None:
+    """Answer on the terminal, input by input."""
+    from flambeau.deploy.predict import predict  # torch takes seconds
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    count = unreadable = 0
+    for prediction in predict(run, words, batch, tell_finding):
+        count += 1
+        unreadable += "error" in prediction
+        click.echo(to_json(prediction) if as_json else _line(prediction))
+    _tell_unreadable(unreadable, count)
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=_columns(rows), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+def _write(run: RunFolder, words: list[str], target: Path, wishes: _Wishes) -> None:
+    """Predict into a file, in parts, and tell how it goes."""
+    from rich.console import Console
+
+    from flambeau.cli.predict_progress import PredictProgress
+    from flambeau.deploy.batch.job import BatchOptions, predict_to_file  # torch takes seconds
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    progress = PredictProgress(console, console.is_terminal and not console.is_dumb_terminal)
+    done = total = 0
+
+    def listen(record: dict[str, Any]) -> None:
+        nonlocal done, total
+        if record["kind"] == "finding":
+            progress.clear()
+            tell_finding(Finding(**{key: value for key, value in record.items() if key != "kind"}))
+            return
+        if record["kind"] == "rows":
+            done, total = record["done"], record["total"]
+        if not wishes.quiet:
+            progress(record)
+
+    again = typed_command().replace(" --restart", "")
+    options = BatchOptions(wishes.batch, wishes.keep, wishes.restart, wishes.threads, again)
+    try:
+        summary = predict_to_file(run, words, target, options, listen)
+    except KeyboardInterrupt:
+        progress.clear()
+        click.echo(f"stopped at {done:,} of {counted(total, 'input')}. Go on with: {again}", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
+    finally:
+        progress.clear()
+    if not wishes.quiet:
+        new = summary.rows - summary.resumed
+        rate = f", {new / summary.seconds:,.0f} a second" if summary.seconds > 1 else ""
+        written = f"{counted(summary.rows, 'prediction')} written: {target}"
+        click.echo(f"{written}  ({duration(summary.seconds)}{rate})", err=True)
+        if summary.strange:
+            share = 100 * summary.strange / summary.rows
+            told = f"{counted(summary.strange, 'input')} ({share:.1f} %) unlike the training data: column 'strange'"
+            click.echo(f"! {told}", err=True)
+    _tell_unreadable(summary.errors, summary.rows)
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    columns = {name: [row.get(name) for row in rows] for name in _columns(rows)}
-    with atomic_file(path) as temporary:
-        parquet.write_table(pyarrow.table(columns), temporary)
-
-
-def _columns(rows: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row)) or ["input"]
+def _tell_unreadable(unreadable: int, count: int) -> None:
+    if unreadable:
+        raise DataError(f"{counted(unreadable, 'input')} of {count:,} could not be read")
 
 
 def _line(prediction: dict[str, Any]) -> str:

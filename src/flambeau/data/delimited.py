@@ -108,7 +108,7 @@ def sniff_layout(path: Path) -> TextLayout:
         raise ValueError(f"{path}: it holds zero bytes and is no text; expected a table as delimited text")
     text = _decode_start(start, encoding)
     if text is None:
-        encoding = "cp1252"
+        encoding = single_byte_encoding(path)
         text = start.decode(encoding, errors="replace")
     text = text.removeprefix("\ufeff")
     if len(start) == _SAMPLE_BYTES:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flambeau.evaluation.calibration import apply_temperature, fit_temperature
+from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.metrics import higher_is_better, score_predictions
+from flambeau.evaluation.temperature import fit_temperature
 
 MOST_CALIBRATED = 2_000_000
 LEAST_PROBABILITY = 1e-7

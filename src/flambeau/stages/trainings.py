@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from flambeau.data.split import Split, fold_indices
-from flambeau.evaluation.calibration import apply_temperature, fit_temperature
+from flambeau.evaluation.calibration import apply_temperature
+from flambeau.evaluation.temperature import fit_temperature
 from flambeau.models.build import ModelSpec, ensemble_spec
 from flambeau.models.joined import Ensemble
 from flambeau.recipe import Choices, Recipe

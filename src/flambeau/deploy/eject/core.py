@@ -23,6 +23,7 @@ CORE_FILES = [
     "evaluation/calibration.py",
     "evaluation/evaluate.py",
     "evaluation/metrics.py",
+    "evaluation/temperature.py",
     "evaluation/validation.py",
 ]
 

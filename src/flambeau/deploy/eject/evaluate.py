@@ -32,17 +32,22 @@ class Evaluator:
     Args:
         script: the script.
         targets: its functions and classes.
+        types: what its annotations say.
         facts: function → expression in it → its value in this run.
     """
 
     def __init__(
-        self, script: SourceText, targets: Mapping[str, Target], facts: Mapping[str, Mapping[str, object]]
+        self,
+        script: SourceText,
+        targets: Mapping[str, Target],
+        types: Types,
+        facts: Mapping[str, Mapping[str, object]],
     ) -> None:
         self.script, self.targets, self.facts = script, targets, facts
         self.parameters: dict[tuple[str, str], Value] = {}
         self.attributes: dict[tuple[str, str], Value] = {}
         self.names = {target.function: target for target in targets.values() if target.function is not None}
-        self.types = Types(script, targets)
+        self.types = types
         self.stores = self.types.stores
         # where the script names no device but the CPU, every tensor is there
         self.on_cpu = _names_only_the_cpu(script)

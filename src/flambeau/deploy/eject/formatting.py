@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from ruff import find_ruff_bin  # type: ignore[import-untyped]  # ruff has no stubs
+from ruff import find_ruff_bin
 
 from flambeau.deploy.eject.core import EjectError
 

@@ -91,14 +91,22 @@ def _inlined(script: SourceText, target: Target, site: Site, result: ast.expr) -
         text = text[:begin] + new + text[stop:]
     moved = sum(len(new) - (stop - begin) for begin, stop, new in edits)
     inlined = text[start : end + moved]
-    return None if "#" in script.source(result) else held_together(inlined, result, 0)
+    if "#" in script.source(result):
+        return None
+    if isinstance(result, ast.Tuple) and not inlined.startswith("("):
+        alone = isinstance(script.parents[site.call], ast.Assign | ast.Return) and "\n" not in inlined
+        return inlined if alone else f"({inlined})"
+    return held_together(inlined, result, 0)
 
 
 def _keeps_order(script: SourceText, site: Site, result: ast.expr, arguments: Mapping[str, ast.expr]) -> bool:
-    """Whether the result is one call that takes each argument once, in the order in which they were evaluated."""
-    if not isinstance(result, ast.Call) or not is_simple(result.func):
+    """Whether the result is a call or tuple that takes each argument once, in the order of their evaluation."""
+    if isinstance(result, ast.Tuple):
+        parts: list[ast.expr] = [*result.elts]
+    elif isinstance(result, ast.Call) and is_simple(result.func):
+        parts = [*result.args, *(keyword.value for keyword in result.keywords)]
+    else:
         return False
-    parts = [*result.args, *(keyword.value for keyword in result.keywords)]
     nodes = [node for part in parts for node in ast.walk(part)]
     if not all(isinstance(n, ast.Name | ast.Constant | ast.Tuple | ast.expr_context) for n in nodes):
         return False

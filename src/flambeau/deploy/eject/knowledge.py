@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from flambeau.deploy.eject.edits import SourceText
 from flambeau.deploy.eject.evaluate import Evaluator
 from flambeau.deploy.eject.purity import Purity
-from flambeau.deploy.eject.signatures import Parameter, Target, find_targets, method_of
+from flambeau.deploy.eject.signatures import Parameter, Target, bind_call, find_targets, method_of
+from flambeau.deploy.eject.types_of import Types
 from flambeau.deploy.eject.values import NOTHING, UNKNOWN, Value
 
 MOST_ROUNDS = 50
@@ -26,8 +27,9 @@ class Knowledge:
         self.script = script
         self.targets = find_targets(script)
         self.purity = Purity(script)
-        self.evaluator = Evaluator(script, self.targets, facts)
-        self.types = self.evaluator.types
+        self.types = Types(script, self.targets)
+        self._find_method_calls()
+        self.evaluator = Evaluator(script, self.targets, self.types, facts)
         self._set_anywhere = self._fields_set_anywhere()
         self._attributes = self._attribute_stores()
         self._solve()
@@ -43,6 +45,23 @@ class Knowledge:
     def parameter(self, target: Target, parameter: Parameter) -> Value:
         """What is known of a parameter."""
         return self.evaluator.parameters.get((target.name, parameter.name), UNKNOWN)
+
+    def _find_method_calls(self) -> None:
+        """Note where each method is called; what is surely an attribute of another class is none of them."""
+        by_name = {name.split(".")[1]: target for name, target in self.targets.items() if "." in name}
+        for node in self.script.nodes:
+            if not isinstance(node, ast.Attribute) or node.attr not in by_name:
+                continue
+            target, parent = by_name[node.attr], self.script.parents[node]
+            assert target.class_ is not None
+            if self.types.is_surely_not(node.value, target.class_.name):
+                continue
+            is_call = isinstance(parent, ast.Call) and parent.func is node
+            site = bind_call(parent, target.parameters) if isinstance(parent, ast.Call) and is_call else None
+            if site is None:
+                target.opaque = True
+            else:
+                target.sites.append(site)
 
     def _solve(self) -> None:
         parameters, attributes = self.evaluator.parameters, self.evaluator.attributes

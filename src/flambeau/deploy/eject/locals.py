@@ -30,6 +30,7 @@ def tidy_locals(script: SourceText, knowledge: Knowledge, roots: Collection[str]
                 _remove_store(script, knowledge, store)
         elif len(stores) == 1 and function.name not in roots and not _is_parameter(function, name):
             _write_in_place(script, knowledge, stores[0], loads)
+    _shorten_loops(script)
     _return_at_once(script, roots)
     _remove_overwritten(script, knowledge)
     _remove_functions(script)
@@ -118,6 +119,33 @@ def _is_fixed_name(script: SourceText, knowledge: Knowledge, node: ast.expr, bef
     if _is_parameter(home.node, node.id):
         return not stores
     return len(stores) == 1 and script.span(stores[0])[0] < script.span(before)[0]
+
+
+def _shorten_loops(script: SourceText) -> None:
+    """`for _, x in enumerate(XS)` becomes `for x in XS`, and `a, b = A, b` becomes `a = A`."""
+    for node in script.nodes:
+        if (
+            isinstance(node, ast.For)
+            and isinstance(node.target, ast.Tuple)
+            and isinstance(node.iter, ast.Call)
+        ):
+            first, *others = node.target.elts
+            counted = ast.unparse(node.iter.func) == "enumerate" and len(node.iter.args) == 1
+            if counted and ast.unparse(first) == "_" and len(others) == 1:
+                script.replace(node.iter, script.source(node.iter.args[0]))
+                script.replace(node.target, script.source(others[0]))
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+            if not isinstance(target, ast.Tuple) or not isinstance(value, ast.Tuple):
+                continue
+            pairs = list(zip(target.elts, value.elts, strict=False))
+            kept = [pair for pair in pairs if not _is_same_name(*pair)]
+            if len(target.elts) == len(value.elts) and len(kept) == 1 < len(pairs):
+                script.replace(node, f"{script.source(kept[0][0])} = {script.source(kept[0][1])}")
+
+
+def _is_same_name(one: ast.expr, other: ast.expr) -> bool:
+    return isinstance(one, ast.Name) and isinstance(other, ast.Name) and one.id == other.id
 
 
 def _remove_overwritten(script: SourceText, knowledge: Knowledge) -> None:

@@ -14,7 +14,6 @@ from flambeau.errors import RunError
 from flambeau.models.backbone import find_head
 from flambeau.models.build import ModelSpec
 from flambeau.models.state_dicts import read_state_dict
-from flambeau.transforms.image import PicturePreparation
 
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
@@ -94,27 +93,14 @@ def head_is_trained_first(facts: RunFacts) -> bool:
 
 
 def preparation_text(facts: RunFacts) -> Code:
-    """The preparation: numbers for pictures, a call that fits it again for tables."""
-    preparation = facts.bundle.preparation
-    if isinstance(preparation, PicturePreparation):
-        image = facts.reasons
-        return call(
-            "PicturePreparation",
-            reasons={
-                "size": image.get("image.size", ""),
-                "channels": image.get("image.channels", ""),
-                "mean": image.get("image.normalise", ""),
-            },
-            **preparation.to_json(),
-        )
+    """A call that fits the preparation of a table again, or reads that of the run that was the start."""
     if facts.started:
         path = '(RUN / "start" / "preparation.json").read_text(encoding="utf-8")'
         return Code(f'TablePreparation.from_json(json.loads({path})["inputs"])')
-    kinds = {column.name: str(column.kind) for column in facts.bundle.schema.used_columns}
     return call(
         "fit_table",
         Code("{name: values[fitting_rows] for name, values in columns.items()}"),
-        kinds,
+        Code("KINDS"),
         reasons={"scaling": facts.reasons.get("table.scaling", "")},
         scaling=facts.recipe.table.scaling or "quantile",
         rare=facts.recipe.table.rare,

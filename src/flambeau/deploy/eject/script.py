@@ -119,6 +119,7 @@ def _template() -> Template:
 
 def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
     """What every script has."""
+    pictures = isinstance(facts.bundle.preparation, PicturePreparation)
     recipe, spec = facts.recipe, facts.spec
     constants = [
         *reading.constants,
@@ -153,8 +154,8 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         "deterministic": recipe.deterministic,
         "regression": facts.task == "regression",
         "score": score_line(facts.task),
-        "preparation": preparation_text(facts),
-        "pictures": isinstance(facts.bundle.preparation, PicturePreparation),
+        "preparation": "" if pictures else preparation_text(facts),
+        "pictures": pictures,
         "reads_files": False,
         "refit_pixels": False,
     }
@@ -270,6 +271,12 @@ def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
     return {
         "reads_files": reading.returns.startswith("list"),
         "refit_pixels": came != (*preparation.size, preparation.channels, preparation.bits),
+        "mean": literal(preparation.mean) if preparation.mean else "",
+        "std": literal(preparation.std),
+        "statistics_reason": f"  # {one_line(reason)}"
+        if (reason := facts.reasons.get("image.normalise"))
+        else "",
+        "largest": float(2**preparation.bits - 1),
         "load": ", ".join(f"{name}={literal(value)}" for name, value in options.items()),
         "augment": augment_text(facts),
         "mixup": facts.recipe.image.augment.mixup or 0.0,

@@ -218,22 +218,12 @@ def _constructor(node: ast.ClassDef) -> Target:
 
 
 def _find_sites(script: SourceText, targets: dict[str, Target]) -> None:
-    by_method = {name.split(".")[1]: target for name, target in targets.items() if "." in name}
     for node in script.nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node not in script.annotations:
             if node.id in targets and script.scopes.is_global(node):
                 _note_use(script, targets[node.id], node)
             elif node.id == "cls" and (owner := _class_around(script, node)) is not None:
                 _note_use(script, targets[owner.name], node)
-        elif isinstance(node, ast.Attribute) and node.attr in by_method:
-            target = by_method[node.attr]
-            parent = script.parents[node]
-            is_call = isinstance(parent, ast.Call) and parent.func is node
-            site = bind_call(parent, target.parameters) if isinstance(parent, ast.Call) and is_call else None
-            if site is None:
-                target.opaque = True
-            else:
-                target.sites.append(site)
 
 
 def _class_around(script: SourceText, node: ast.AST) -> ast.ClassDef | None:

@@ -12,7 +12,7 @@ from flambeau.data.spelling import MISSING_SPELLINGS
 from flambeau.data.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.picture_sources import Reading, path_constant, run_constants
-from flambeau.deploy.eject.text import Code, call, literal
+from flambeau.deploy.eject.text import Code, call, literal, wrapped
 
 SUMMARY = "Columns (name → one value a row) and targets, in the order of the run."
 GROUP_OF_KIND = {"number": "numbers", "boolean": "flags", "category": "words", "date": "dates"}
@@ -22,7 +22,7 @@ def table_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:
     """From the shortest to the most careful."""
     source = str(facts.recipe.source)
     imports = ("from pathlib import Path", "import numpy as np")
-    constants = [*run_constants(facts)]
+    constants = [*run_constants(facts), *_kind_constants(facts)]
     if source in BUILTIN_NAMES and not Path(source).exists():
         yield _builtin(facts, samples, source, (*constants,))
         return
@@ -32,6 +32,24 @@ def table_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:
         for targets in _ways_to_target(facts):
             lines = [*_joined(read_one, several=len(paths) > 1), *targets, "return columns, targets"]
             yield Reading("\n".join(lines), tuple(constants), imports, "dict[str, np.ndarray]", SUMMARY)
+
+
+def _kind_constants(facts: RunFacts) -> list[str]:
+    """KINDS, name → kind in the order of the columns, and the names of each kind."""
+    kinds = {column.name: str(column.kind) for column in facts.bundle.schema.used_columns}
+    if len(set(kinds.values())) == 1:
+        names = wrapped("(", (literal(name) for name in kinds), ",)" if len(kinds) == 1 else ")")
+        return [
+            f"COLUMNS = {names}",
+            f"KINDS = dict.fromkeys(COLUMNS, {literal(next(iter(kinds.values())))})",
+        ]
+    pairs = (f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
+    lists = [
+        f"{group.upper()} = [name for name, kind in KINDS.items() if kind == {literal(kind)}]"
+        for kind, group in GROUP_OF_KIND.items()
+        if kind in kinds.values()
+    ]
+    return [f"KINDS = {wrapped('{', pairs, '}')}", *lists]
 
 
 def _builtin(facts: RunFacts, samples: Samples, name: str, constants: tuple[str, ...]) -> Reading:
@@ -62,15 +80,17 @@ def _joined(read_one: str, *, several: bool) -> list[str]:
 
 def _ways_to_read(facts: RunFacts, path: Path) -> Iterator[str]:
     """Expressions for the columns, the target's among them."""
-    groups: dict[str, list[str]] = {group: [] for group in GROUP_OF_KIND.values()}
-    for column in facts.bundle.schema.used_columns:
-        groups[GROUP_OF_KIND[column.kind]].append(column.name)
-    target_group = {"classification": "words", "regression": "numbers"}.get(facts.task, "words")
-    targets = (
-        facts.bundle.schema.target.split(",") if facts.task == "multilabel" else [facts.bundle.schema.target]
-    )
-    groups["numbers" if len(targets) > 1 else target_group] += targets
-    given = {group: names for group, names in groups.items() if names}
+    kinds = [str(column.kind) for column in facts.bundle.schema.used_columns]
+    alone = len(set(kinds)) == 1
+    groups: dict[str, list[str]] = {
+        group: ["*COLUMNS" if alone else f"*{group.upper()}"] if kind in kinds else []
+        for kind, group in GROUP_OF_KIND.items()
+    }
+    target = facts.bundle.schema.target
+    targets = target.split(",") if facts.task == "multilabel" else [target]
+    of_numbers = facts.task == "regression" or len(targets) > 1
+    groups["numbers" if of_numbers else "words"] += [literal(name) for name in targets]
+    given = {group: Code(f"[{', '.join(names)}]") for group, names in groups.items() if names}
     formats = {c.date_format for c in facts.bundle.schema.used_columns if c.kind == "date"}
     suffix = path.suffix.lower()
     if suffix in DELIMITED_SUFFIXES and len(formats) < 2:

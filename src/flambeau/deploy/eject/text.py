@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+LINE = 100
 
 
 class Code(str):
@@ -51,3 +54,15 @@ def indented(text: str, levels: int = 1) -> str:
 def one_line(text: str) -> str:
     """A reason for a comment: without line ends."""
     return " ".join(str(text).split())
+
+
+def wrapped(opening: str, parts: Iterable[str], closing: str) -> str:
+    """Parts in lines as full as they may be, where they do not fit into one; the formatter leaves them so."""
+    lines = [""]
+    for part in parts:
+        if len(lines[-1]) + len(part) > LINE:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else ''}{part},"
+    if len(lines) == 1:
+        return f"{opening}{lines[0][:-1]}{closing}"
+    return "\n".join([opening, *(f"    {line}" for line in lines), f"{closing}  # fmt: skip"])

@@ -106,16 +106,35 @@ class Types:
         if known is not None or not isinstance(node, ast.Name):
             return known is not None and known != name
         home = self.script.scopes.home[node]
-        if (
-            not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef)
-            or (home, node.id) in self.stores
-        ):
+        if not isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
             return False
+        if (home, node.id) in self.stores:
+            classes = self._yielded_classes(self.stores[home, node.id])
+            return bool(classes) and name not in classes and classes <= set(self.targets)
         for argument in (*home.node.args.args, *home.node.args.kwonlyargs):
             if argument.arg == node.id and argument.annotation is not None:
                 text = ast.unparse(argument.annotation)
                 return text.replace(".", "").isidentifier() and text not in ("Any", "object", name)
         return False
+
+    def _yielded_classes(self, stores: list[ast.Name]) -> set[str]:
+        """The classes that `for x in FUNCTION(...)` goes through, where the function is annotated Iterator[A | B]."""
+        loop = self.script.parents[stores[0]] if len(stores) == 1 else None
+        if (
+            not isinstance(loop, ast.For)
+            or loop.target is not stores[0]
+            or not isinstance(loop.iter, ast.Call)
+        ):
+            return set()
+        callee = loop.iter.func
+        target = self.targets.get(callee.id) if isinstance(callee, ast.Name) else None
+        returns = getattr(target.function, "returns", None) if target is not None else None
+        if not isinstance(returns, ast.Subscript) or ast.unparse(returns.value) not in (
+            "Iterator",
+            "Iterable",
+        ):
+            return set()
+        return {name.strip() for name in ast.unparse(returns.slice).split("|")}
 
     def gives_float(self, callee: ast.expr) -> bool:
         """Whether calling a function of the script, or a field that holds a function, gives a float."""

@@ -15,24 +15,29 @@ if not isinstance(record, StepRecord):
 
 
 def epoch_lines(facts: RunFacts, kept: str, *, head: bool) -> str:
-    """What is done after an epoch: `kept` is the variable of the module that is judged."""
+    """What is done after an epoch: `kept` is the variable of the module that is judged.
+
+    Inside `main`, where only one model is trained, nothing needs to be handed over: the rows are known there.
+    """
     metric = facts.recipe.evaluation.metric or "log_loss"
     better = "higher_is_better" if head else literal(higher_is_better(metric))
     tolerance = facts.recipe.training.tolerance or 0.0
+    judge = f"validate({kept})"
+    if not head and len(facts.trainings) == 1:
+        arguments = (
+            f"{literal(facts.task)}, {literal(metric)}, targets[valid_rows], predict({kept}, valid_rows)"
+        )
+        judge = f"validate_predictions({arguments})"
     lines = [
         "if isinstance(record, StepRecord):",
         "    continue",
-        f"validation = validate({kept})",
+        f"validation = {judge}",
         'print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}, validation {validation.score:.4f}")',
         f"if best.note(record.epoch + 1, validation, higher_is_better={better}, tolerance={tolerance!r}):",
         f"    weights = {{name: tensor.clone() for name, tensor in {kept}.state_dict().items()}}",
     ]
     if facts.recipe.training.patience:
-        lines += [
-            "if best.stopped(record.epoch + 1, patience):",
-            f"    {kept}.load_state_dict(weights)",
-            f"    return {kept}.eval()",
-        ]
+        lines += ["if best.stopped(record.epoch + 1, patience):", "    break"]
     return "\n".join(lines)
 
 
