@@ -2,40 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import types
-from typing import Any
-
 import pytest
-
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.formatting import lint_script
-from flambeau.deploy.eject.given import Instead
-from flambeau.deploy.eject.specialise import eject_text
-
-HEADER = "from __future__ import annotations\n\n"
-MODULE = "flambeau.planted"
-
-
-def eject(glue: str, core: str, **options: Any) -> str:
-    """The script, which must be clean."""
-    text = eject_text(glue, {MODULE: HEADER + core}, **options)
-    assert lint_script(text) == []
-    assert text.endswith("\n")
-    assert "flambeau" not in text
-    return text
-
-
-def result_of(text: str, name: str = "RESULT") -> Any:
-    """What a name of the script stands for after the script has run as a module."""
-    module = types.ModuleType("ejected")
-    sys.modules["ejected"] = module  # where dataclasses look for it
-    try:
-        exec(compile(text, "ejected", "exec"), module.__dict__)
-    finally:
-        del sys.modules["ejected"]
-    return getattr(module, name)
-
+from planted import eject, result_of
 
 CHANGE = '''
 def change(numbers: list[float], *, shift: float = 0.0, scale: float = 1.5, mode: str = "plain") -> list[float]:
@@ -84,8 +52,8 @@ def test_a_parameter_with_several_values_keeps_its_tests() -> None:
 
 
 def test_a_partial_fixes_keywords_and_leaves_the_rest_open() -> None:
-    glue = "from functools import partial\n\nCALL = partial(change, shift=2.0)\nRESULT = list(map(CALL, [[1.0], [2.0]]))\n"
-    text = eject(glue, CHANGE)
+    glue = "CALL = partial(change, shift=2.0)\nRESULT = list(map(CALL, [[1.0], [2.0]]))\n"
+    text = eject("from functools import partial\n\n" + glue, CHANGE)
     assert "mode" not in text
     assert "numbers: list[float]" in text
     assert result_of(text) == [[4.5], [6.0]]
@@ -242,83 +210,3 @@ def work(numbers: list[int], name: str) -> int:
     assert "# the comment stays\n" in text
     assert "min(numbers)" in text
     assert result_of(text) == 1
-
-
-def test_random_draws_keep_their_order_though_nobody_reads_them() -> None:
-    core = """
-import random
-
-
-def draw(generator: random.Random, *, first: bool = False) -> float:
-    unused = generator.random()
-    count = len("abc")
-    if first:
-        return 0.0
-    return generator.random()
-"""
-    text = eject("import random\n\nRESULT = draw(random.Random(1))\n", core)
-    generator = __import__("random").Random(1)
-    generator.random()
-    assert result_of(text) == generator.random()
-    assert "unused" not in text
-    assert "count" not in text
-    assert text.count("generator.random()") == 2
-
-
-def test_what_a_module_does_in_place_stays() -> None:
-    core = """
-class Box:
-    def __init__(self) -> None:
-        self.place = "here"
-
-    def to(self, place: str) -> Box:
-        self.place = place
-        return self
-
-
-def move(box: Box, place: str) -> Box:
-    if place == "nowhere":
-        raise ValueError(place)
-    return box.to(place)
-"""
-    glue = 'def main() -> str:\n    box = Box()\n    move(box, "there")\n    return box.place\n\n\nRESULT = main()\n'
-    assert result_of(eject(glue, core)) == "there"
-
-
-def test_locals_with_the_same_name_do_not_mix_when_a_call_is_dissolved() -> None:
-    core = """
-def twice(number: int) -> int:
-    total = number
-    total += number
-    return total
-
-
-def outer(number: int) -> int:
-    total = 100
-    doubled = twice(number)
-    return total + doubled
-"""
-    assert result_of(eject("RESULT = outer(4)\n", core)) == 108
-
-
-def test_facts_decide_what_no_call_says() -> None:
-    core = """
-def rows(values: list[list[int]]) -> list[list[int]]:
-    if len(values[0]) != 3:
-        return values
-    return [row[:2] for row in values]
-
-
-def total(values: list[list[int]]) -> int:
-    return sum(map(sum, rows(values)))
-"""
-    glue = "RESULT = total([[1, 2]])\n"
-    facts = {"rows": {"len(values[0]) != 3": True}}
-    text = eject(glue, core, facts=facts)
-    assert "def rows" not in text or "!= 3" not in text
-    assert result_of(text) == 3
-    text = eject(glue, core, facts={"total": {"rows(values)": Instead("values")}})
-    assert "rows" not in text
-    assert result_of(text) == 3
-    with pytest.raises(EjectError, match="has no expression"):
-        eject(glue, core, facts={"rows": {"len(values) == 7": True}})

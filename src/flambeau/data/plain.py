@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
-from pyarrow import csv, parquet
+from PIL import Image, ImageOps
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
 from flambeau.data.table import column_values, read_table
 
@@ -41,10 +43,10 @@ def read_tidy_csv(
     """
     types = {name: pyarrow.float64() for name in numbers} | {name: pyarrow.string() for name in words}
     types |= {name: pyarrow.bool_() for name in flags} | {name: pyarrow.timestamp("s") for name in dates}
-    table = csv.read_csv(
+    table = arrow_csv.read_csv(
         path,
-        parse_options=csv.ParseOptions(delimiter=delimiter),
-        convert_options=csv.ConvertOptions(
+        parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
+        convert_options=arrow_csv.ConvertOptions(
             include_columns=list(types),
             column_types=types,
             null_values=list(missing),
@@ -82,6 +84,20 @@ def tidy_columns(
     columns |= {name: table[name].cast(pyarrow.uint8()).cast(pyarrow.float64()).to_numpy() for name in flags}
     columns |= {name: table[name].cast(pyarrow.timestamp("s")).to_numpy() for name in dates}
     return columns
+
+
+def decode_tidy(path: Path, *, channels: int, size: tuple[int, int]) -> np.ndarray:
+    """Pixels (height, width, channels) uint8 of an ordinary picture: opaque, of 8 bits a channel.
+
+    Args:
+        path: the file.
+        channels: 1 for grey, 3 for colour.
+        size: the height and width that will be needed; a JPEG of at least twice that is decoded at a part of its size.
+    """
+    with Image.open(path) as image:
+        image.draft(None, (size[1], size[0]))
+        pixels = np.array(ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def class_indices(words: Sequence[str] | np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -11,7 +11,7 @@ import tokenize
 from flambeau.deploy.eject.edits import SourceText
 
 WIDTH = 110
-_TOOL_COMMENT = re.compile(r"#\s*(type:\s*ignore|noqa|fmt:|pragma|mypy:|ruff:)")
+_TOOL_COMMENT = re.compile(r"#\s*(type:\s*ignore|noqa|fmt:(?!\s*skip)|pragma|mypy:|ruff:)")
 _SENTENCE_END = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)(?<!\bvs)[.!?](?=\s+[A-Z\"'(`])")
 
 

@@ -27,6 +27,7 @@ class Reading:
         constants: lines such as DATA = Path("photos").
         imports: lines of imports; core names need none.
         returns: the first of the two types.
+        tidy_pictures: whether `decode_tidy` gives the same pixels for every file.
         summary: the function's docstring.
     """
 
@@ -35,6 +36,7 @@ class Reading:
     imports: tuple[str, ...] = ()
     returns: str = "np.ndarray"
     summary: str = "Pixels (count, height, width, channels) and targets, in the order of the run."
+    tidy_pictures: bool = False
 
     @property
     def function(self) -> str:

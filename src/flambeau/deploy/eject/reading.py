@@ -6,13 +6,17 @@ Each candidate is run here and compared, value by value, so that a short text is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flambeau.data.image import decode_picture
 from flambeau.data.join import join_test
+from flambeau.data.plain import decode_tidy
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureFiles, Samples
 from flambeau.deploy.eject.core import core_sources
@@ -20,6 +24,10 @@ from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.picture_sources import Reading, array_readings, file_readings
 from flambeau.deploy.eject.table_sources import table_readings
 from flambeau.errors import RunError
+from flambeau.transforms.image import PicturePreparation
+
+# Decoding more pictures than these twice takes minutes; a longer script is right for any number.
+MOST_COMPARED = 20_000
 
 
 def write_reading(facts: RunFacts) -> Reading:
@@ -41,7 +49,7 @@ def write_reading(facts: RunFacts) -> Reading:
     for reading in readings:
         try:
             if gives(reading, samples):
-                return reading
+                return replace(reading, tidy_pictures=are_tidy(samples, facts))
         except (
             Exception
         ) as error:  # a text that does not suit these data fails in any way; the next one is tried
@@ -69,6 +77,26 @@ def gives(reading: Reading, samples: Samples) -> bool:
         return len(files) == len(inputs) and all(map(same_file, inputs, files))
     assert samples.pictures is not None
     return same(inputs, samples.pictures.pixels)
+
+
+def are_tidy(samples: Samples, facts: RunFacts) -> bool:
+    """Whether every picture file, decoded in the plainest way, has the pixels that flambeau sees."""
+    preparation, pictures = facts.bundle.preparation, samples.pictures
+    if not isinstance(preparation, PicturePreparation) or not isinstance(pictures, PictureFiles):
+        return False
+    if preparation.bits != 8 or len(pictures) > MOST_COMPARED:
+        return False
+    options: dict[str, Any] = {"channels": preparation.channels, "size": preparation.size}
+
+    def is_tidy(row: int) -> bool:
+        path = pictures.path(row)
+        try:
+            return same(decode_tidy(path, **options), decode_picture(path, bits=8, **options))
+        except (OSError, ValueError):
+            return False
+
+    with ThreadPoolExecutor() as pool:
+        return all(pool.map(is_tidy, range(len(pictures))))
 
 
 def reading_names() -> dict[str, Any]:

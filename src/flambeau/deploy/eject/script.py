@@ -73,9 +73,13 @@ def known_facts(facts: RunFacts) -> Facts:
     """What is known of the run beside what its text says, so that nothing stands in it which cannot happen."""
     recipe, preparation = facts.recipe, facts.bundle.preparation
     plain = recipe.device in (None, "cpu") and recipe.training.matmul in (None, "highest")
+    # what a person's own model gives is theirs to decide
+    members = None if facts.spec.name == "own" else facts.spec.name == "tabm"
+    several_judged = len(facts.trainings) > 1 and not facts.on_all_samples
     common: dict[str, Any] = {
         "task": facts.task,
-        "members": len(facts.trainings) > 1 or facts.spec.name == "tabm",
+        "members": members,
+        "judged_members": None if several_judged and not members else members,
         "pretrained": facts.pretrained,
         "plain_cpu": plain,
         "calibrated": _is_calibrated(facts),
@@ -271,6 +275,9 @@ def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
     return {
         "reads_files": reading.returns.startswith("list"),
         "refit_pixels": came != (*preparation.size, preparation.channels, preparation.bits),
+        "tidy_pictures": reading.tidy_pictures,
+        "channels": preparation.channels,
+        "size": literal(preparation.size),
         "mean": literal(preparation.mean) if preparation.mean else "",
         "std": literal(preparation.std),
         "statistics_reason": f"  # {one_line(reason)}"

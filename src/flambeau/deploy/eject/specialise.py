@@ -24,6 +24,7 @@ from flambeau.deploy.eject.parameters import (
     substitute_defaults,
 )
 from flambeau.deploy.eject.unused import remove_unused, replace_protocols
+from flambeau.deploy.eject.yields import remove_unheard_yields
 
 MOST_ROUNDS = 100
 
@@ -70,6 +71,7 @@ def specialise_text(text: str, own: Collection[str], facts: Facts, has_entry: bo
         lambda script, known: inline_calls(script, known, own, originals),
         lambda script, known: remove_parameters(script, known, own),
         lambda script, known: replace_protocols(script),
+        lambda script, known: remove_unheard_yields(script, known.purity),
         lambda script, known: drop_default_arguments(script, known, own),
         lambda script, known: drop_needless_defaults(script, known, own),
         lambda script, known: inline_statements(script, known, own, originals),
@@ -79,10 +81,11 @@ def specialise_text(text: str, own: Collection[str], facts: Facts, has_entry: bo
     idle = 0
     for step in itertools.chain.from_iterable(itertools.repeat(steps, MOST_ROUNDS)):
         step(script, known)
-        idle = 0 if script.has_edits else idle + 1
+        text = script.apply() if script.has_edits else script.text
+        idle = idle + 1 if text == script.text else 0
         if idle == len(steps):
-            return script.text
+            return text
         if script.has_edits:
-            script = SourceText(script.apply())
+            script = SourceText(text)
             known = Knowledge(script, facts)
     raise EjectError(f"specialising has not come to an end in {MOST_ROUNDS} rounds")

@@ -13,7 +13,8 @@ ONE_HOT_LIMIT = 64
 def usual_facts(
     *,
     task: str,
-    members: bool,
+    members: bool | None,
+    judged_members: bool | None,
     pretrained: bool,
     bits: int | None = None,
     at_size: bool = False,
@@ -28,7 +29,9 @@ def usual_facts(
 
     Args:
         task: "classification", "multilabel" or "regression".
-        members: whether the outputs have a dimension of ensemble members.
+        members: whether the outputs of the model that is trained have a dimension of ensemble members; None if that
+            is not known.
+        judged_members: the same of whatever is predicted with, which may be several models side by side.
         pretrained: whether body and head learn at different rates.
         bits: of the pictures; None for tables.
         at_size: whether the pixels in memory have the size and channels that the model sees.
@@ -42,8 +45,6 @@ def usual_facts(
     """
     two = task == "multilabel"
     facts: dict[str, dict[str, object]] = {
-        "members_as_rows": {"outputs.ndim != 3": not members},
-        "outputs_to_predictions": {"predictions.ndim == 3": members},
         "fit_temperature.loss": {"targets.ndim == 2": two},
         # a script begins every epoch at its start
         "Batches.epoch": {"step < start": False},
@@ -54,6 +55,10 @@ def usual_facts(
             ),
         },
     }
+    if members is not None:
+        facts["members_as_rows"] = {"outputs.ndim != 3": not members}
+    if judged_members is not None:
+        facts["outputs_to_predictions"] = {"predictions.ndim == 3": judged_members}
     if task != "regression":
         facts["validate_predictions"] = {"predictions.size <= MOST_CALIBRATED": calibrated}
     if plain_cpu:

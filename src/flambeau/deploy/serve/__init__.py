@@ -1,0 +1,1 @@
+"""HTTP for bundles: requests that wait are answered together, and all that a stranger sends has a limit."""

@@ -1,0 +1,249 @@
+"""Requests that wait are answered together: one thread takes what is there, up to a batch, and never waits for more.
+
+A lone request therefore costs what it costs without batching, and under load the batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from flambeau.deploy.serve.limits import Limits, RefusalError, busy
+
+logger = logging.getLogger("flambeau.serve")
+
+# How fast the measured time of one input follows a change.
+_FOLLOW = 0.2
+_SWEEP_SECONDS = 0.25
+
+
+class Answering(Protocol):
+    """What a batcher asks of a model.
+
+    Attributes:
+        most: inputs in one batch, where it has a limit of its own; 0 for none.
+    """
+
+    most: int
+
+    def answer(self, inputs: list[Any]) -> list[Any]:
+        """One answer for each input of a batch; an exception for one spoils them all."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(eq=False)
+class Job:
+    """The inputs of one request, on their way to the model.
+
+    Args:
+        model: that answers.
+        count: how many places in the queue its inputs take; fewer may be left once they are decoded.
+        gone: tells whether the client has left.
+        decode: fills `inputs`; called by the inference thread, where no other threads decode.
+    """
+
+    model: Answering
+    count: int
+    gone: Callable[[], bool] = _never
+    decode: Callable[[], None] | None = None
+    inputs: list[Any] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    future: asyncio.Future[list[Any]] = field(init=False)
+    deadline: float = field(init=False)
+
+    def is_over(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.future.done() or self.gone()
+
+
+class Batcher:
+    """One queue, one thread.
+
+    Args:
+        limits: of the queue, of a batch and of the time that a request may take.
+        on_batch: told the model, the size and the seconds of every batch.
+    """
+
+    def __init__(
+        self, limits: Limits, on_batch: Callable[[Any, int, float], None] = lambda model, size, seconds: None
+    ) -> None:
+        self.limits = limits
+        self.on_batch = on_batch
+        self.waiting = 0  # inputs that were admitted and are not answered yet; of the event loop alone
+        self.seconds_each = 0.0
+        self._admitted: dict[Job, None] = {}
+        self._queue: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to answer; called on the event loop that the futures belong to."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread.start()
+        self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def stop(self) -> None:
+        """Answer what is queued, then end the thread."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify()
+        self._sweeper.cancel()
+        if self._thread is not None:
+            self._thread.join(self.limits.seconds)
+
+    def expected_wait(self) -> float:
+        """Seconds until what waits now is answered, from how long the last batches took."""
+        return self.waiting * self.seconds_each
+
+    def check_room(self) -> None:
+        """Raise RefusalError 503 where the queue is full, or what waits would take longer than a request may."""
+        wait = self.expected_wait()
+        if self.waiting >= self.limits.queue or wait > self.limits.seconds:
+            raise busy("the server has more to do than it can", wait)
+
+    def admit(self, job: Job) -> None:
+        """Take a place in the queue for each input of a job, before they are decoded.
+
+        Raises:
+            RefusalError: 503, as `check_room`.
+        """
+        self.check_room()
+        job.future = self._loop.create_future()
+        job.deadline = self._loop.time() + self.limits.seconds
+        self.waiting += job.count
+        self._admitted[job] = None
+        job.future.add_done_callback(lambda future: self._leave(job))
+
+    def submit(self, job: Job) -> None:
+        """Queue an admitted job whose inputs are there. May be called from any thread."""
+        with self._wake:
+            self._queue.append(job)
+            self._wake.notify()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """End a job without an answer. May be called from any thread."""
+        self._loop.call_soon_threadsafe(_settle, job, error)
+
+    def _leave(self, job: Job) -> None:
+        self.waiting -= job.count
+        self._admitted.pop(job, None)
+
+    def _sweep(self) -> None:
+        """End what has waited for too long; all may wait equally long, so the oldest come first."""
+        now = self._loop.time()
+        for job in list(self._admitted):
+            if job.deadline > now:
+                break
+            _settle(job, busy("the answer took too long", self.expected_wait()))
+        self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._stopped:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+                parts = self._take()
+            if not parts:
+                continue
+            began = time.perf_counter()
+            answers = self._answer(parts)
+            took = time.perf_counter() - began
+            size = sum(len(inputs) for _, inputs in parts)
+            model = parts[0][0].model
+            if not model.most:  # an explanation tells nothing about how long an answer takes
+                self.seconds_each += _FOLLOW * (took / size - self.seconds_each)
+            self.on_batch(model, size, took)
+            self._finish(parts, answers)
+
+    def _take(self) -> list[tuple[Job, list[Any]]]:
+        """Inputs for the model of the oldest job, at most a batch; a job larger than that takes turns."""
+        room, parts, others = self.limits.batch, [], []
+        model: Answering | None = None
+        while self._queue and room > 0:
+            job = self._queue.popleft()
+            if job.is_over() or not self._decoded(job):
+                self._loop.call_soon_threadsafe(_settle, job, None)
+                continue
+            if model is not None and job.model is not model:
+                others.append(job)
+                continue
+            if model is None:
+                model = job.model
+                room = min(room, model.most or room)
+            inputs = job.inputs[len(job.answers) : len(job.answers) + room]
+            room -= len(inputs)
+            parts.append((job, inputs))
+        self._queue.extendleft(reversed(others))
+        return parts
+
+    def _decoded(self, job: Job) -> bool:
+        """Whether the inputs of a job are there, or could be made now; if not, the job has its error."""
+        if job.decode is None:
+            return True
+        try:
+            job.decode()
+        except Exception as error:
+            self.fail(job, error)
+            return False
+        job.decode = None
+        return True
+
+    def _answer(self, parts: list[tuple[Job, list[Any]]]) -> list[list[Any] | Exception]:
+        """The answers of each part; where the whole batch fails, each is tried alone, so that only the guilty fails."""
+        model = parts[0][0].model
+        try:
+            answers = model.answer([one for _, inputs in parts for one in inputs])
+        except Exception as error:
+            if len(parts) == 1:
+                return [error]
+            return [self._answer([part])[0] for part in parts]
+        found: list[list[Any] | Exception] = []
+        start = 0
+        for _, inputs in parts:
+            found.append(answers[start : start + len(inputs)])
+            start += len(inputs)
+        return found
+
+    def _finish(self, parts: list[tuple[Job, list[Any]]], answers: list[list[Any] | Exception]) -> None:
+        settled: list[tuple[Job, Exception | None]] = []
+        unfinished = []
+        for (job, _), found in zip(parts, answers, strict=True):
+            if isinstance(found, Exception):
+                settled.append((job, found))
+                continue
+            job.answers += found
+            if len(job.answers) < len(job.inputs):
+                unfinished.append(job)
+            else:
+                settled.append((job, None))
+        with self._wake:
+            self._queue.extend(unfinished)
+        self._loop.call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(jobs: list[tuple[Job, Exception | None]]) -> None:
+    for job, error in jobs:
+        _settle(job, error)
+
+
+def _settle(job: Job, error: Exception | None) -> None:
+    """Give a job its answers or its error; one whose client has left gets neither."""
+    if job.future.done():
+        return
+    if error is None and len(job.answers) == len(job.inputs):
+        job.future.set_result(job.answers)
+    else:
+        job.future.set_exception(error or RefusalError(499, "the client has left"))

@@ -1,0 +1,90 @@
+"""What a server counts, for Prometheus: requests, batches, waiting, what was predicted, and what was strange."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from flambeau.deploy.serve.drift import Strange
+from flambeau.deploy.serve.models import Explaining, Loaded
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The counters of one server, in a registry of their own.
+
+    Args:
+        waiting: tells how many inputs wait now.
+    """
+
+    content_type = CONTENT_TYPE_LATEST.encode()
+
+    def __init__(self, waiting: Callable[[], float]) -> None:
+        self.registry = registry = CollectorRegistry()
+        model = ("model", "version")
+        self.requests = Counter(
+            "flambeau_requests", "Requests to predict.", (*model, "status"), registry=registry
+        )
+        self.seconds = Histogram("flambeau_request_seconds", "Time of an answered request, from its last byte.",
+                                 model, buckets=SECONDS, registry=registry)  # fmt: skip
+        self.batches = Histogram("flambeau_batch_inputs", "Inputs that were answered together.", model, buckets=SIZES,
+                                 registry=registry)  # fmt: skip
+        self.inference = Counter(
+            "flambeau_inference_seconds", "Time spent on batches.", model, registry=registry
+        )
+        self.predictions = Counter("flambeau_predictions", "Answers by predicted class.", (*model, "label"),
+                                   registry=registry)  # fmt: skip
+        self.values = Histogram(
+            "flambeau_predicted_value",
+            "Predicted values, in standard deviations of the training target from its mean.",
+            model,
+            buckets=DEVIATIONS,
+            registry=registry,
+        )
+        self.strange = Counter("flambeau_strange_inputs", "Inputs unlike the training data, by kind.",
+                               (*model, "kind"), registry=registry)  # fmt: skip
+        Gauge(
+            "flambeau_waiting_inputs", "Inputs that wait for their answer.", registry=registry
+        ).set_function(waiting)
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+    def answered(self, model: Loaded, status: int, seconds: float | None = None) -> None:
+        """Count one request; its time only where it was answered."""
+        self.requests.labels(model.name, model.version, status).inc()
+        if seconds is not None:
+            self.seconds.labels(model.name, model.version).observe(seconds)
+
+    def batched(self, model: Loaded | Explaining, size: int, seconds: float) -> None:
+        """Count one batch."""
+        if isinstance(model, Loaded):
+            self.batches.labels(model.name, model.version).observe(size)
+            self.inference.labels(model.name, model.version).inc(seconds)
+
+    def predicted(self, model: Loaded, predictions: np.ndarray, strange: Sequence[Strange]) -> None:
+        """Count what a batch was answered, and what was strange about its inputs."""
+        schema = model.bundle.schema
+        if schema.task == "regression":
+            scaled = self.values.labels(model.name, model.version)
+            for value in ((predictions - model.bundle.target.mean) / model.bundle.target.std).tolist():
+                scaled.observe(value)
+        else:
+            if schema.task == "classification":
+                counts = np.bincount(predictions.argmax(1), minlength=len(schema.classes))
+            else:
+                counts = (predictions > 0.5).sum(0)
+            for place in np.flatnonzero(counts):
+                self.predictions.labels(model.name, model.version, schema.classes[place]).inc(
+                    int(counts[place])
+                )
+        for kind, count in Tally(kind for found in strange for kind in {kind for kind, _ in found}).items():
+            self.strange.labels(model.name, model.version, kind).inc(count)

@@ -1,0 +1,207 @@
+"""The models that a server has: found by their names, loaded and checked once, and how each answers a batch."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from flambeau.data.load import load_picture
+from flambeau.deploy.answer import describe_prediction
+from flambeau.deploy.bundle import Bundle, load_bundle
+from flambeau.deploy.familiar import Familiar, load_familiar, predict_and_compare
+from flambeau.deploy.serve.drift import FAR, Strange, TableWatch
+from flambeau.deploy.serve.limits import Limits, RefusalError
+from flambeau.deploy.serve.rows import quick_columns
+from flambeau.deploy.versions.resolve import is_stored, resolve_bundle
+from flambeau.errors import UsageError
+from flambeau.recipe import load_recipe
+from flambeau.records.files import digest_file
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TablePreparation
+
+NAME = re.compile(r"\w[\w.+-]{0,99}")
+LARGE_PIXELS = 4_000_000
+
+# One large picture at a time is unpacked, so that many of them at once cannot fill the memory.
+_one_large = threading.Lock()
+
+
+@dataclass(eq=False)
+class Loaded:
+    """One version of one model, ready to answer.
+
+    Args:
+        name, version: as they stand in its address.
+        bundle: the model.
+        pixels: pictures with more are refused.
+        familiar: what its training data looks like, where the bundle tells.
+        on_answers: told the predictions and the strange things of every batch.
+    """
+
+    name: str
+    version: str
+    bundle: Bundle
+    pixels: int
+    familiar: Familiar | None = None
+    on_answers: Callable[[Loaded, np.ndarray, Sequence[Strange]], None] = lambda model, found, strange: None
+    most: int = 0  # inputs in one batch, where there is a limit besides the server's own
+    watch: TableWatch | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        preparation = self.bundle.preparation
+        self.watch = None
+        if isinstance(preparation, TablePreparation):
+            self.watch = TableWatch(self.bundle.schema, preparation)
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether its inputs are pictures; otherwise they are rows."""
+        return self.bundle.schema.source == "pictures"
+
+    def decode(self, body: bytes) -> np.ndarray:
+        """A picture's bytes as the preparation takes it, (height, width, channels).
+
+        Raises:
+            RefusalError: 413 for too many pixels, 422 for what is no picture or a damaged one.
+        """
+        preparation = self.bundle.preparation
+        assert isinstance(preparation, PicturePreparation)
+        options: dict[str, Any] = {
+            "size": preparation.size,
+            "channels": preparation.channels,
+            "bits": preparation.bits,
+            "fit": preparation.fit,
+            "interpolation": preparation.interpolation,
+        }
+        try:
+            return load_picture(BytesIO(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
+        except (ValueError, OSError) as error:
+            if "more than the limit of" not in str(error) or self.pixels <= LARGE_PIXELS:
+                raise _unreadable(error) from None
+        try:
+            with _one_large:
+                return load_picture(BytesIO(body), **options, max_pixels=self.pixels)
+        except (ValueError, OSError) as error:
+            raise _unreadable(error) from None
+
+    def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
+        """Decoded pictures or rows → one answer each, with "strange": what the training data had none of."""
+        strange: list[Strange] = [[] for _ in inputs]
+        preparation = self.bundle.preparation
+        if isinstance(preparation, PicturePreparation):
+            stacked = torch.from_numpy(np.stack(inputs))
+            pixels = stacked if stacked.dtype == torch.uint8 else stacked.to(torch.int32)
+            prepared: tuple[torch.Tensor, ...] = (preparation.prepare(pixels),)
+        else:
+            columns = quick_columns(inputs, self.bundle.schema)
+            assert self.watch is not None
+            self.watch.look(inputs, columns, strange)
+            prepared = tuple(torch.from_numpy(array) for array in preparation.transform(columns))
+        predictions, distances = predict_and_compare(self.bundle, self.familiar, prepared)
+        if self.familiar is not None and distances is not None:
+            for place in np.flatnonzero(distances > self.familiar.threshold):
+                strange[int(place)].append(("far", FAR))
+        self.on_answers(self, predictions, strange)
+        return [
+            {**describe_prediction(self.bundle, prediction), "strange": [sentence for _, sentence in found]}
+            for prediction, found in zip(predictions, strange, strict=True)
+        ]
+
+    def warm_up(self, batch: int) -> None:
+        """Answer made-up inputs, so that the first request does not wait for what is made on first use."""
+        preparation = self.bundle.preparation
+        if isinstance(preparation, PicturePreparation):
+            dtype = np.uint8 if preparation.bits == 8 else np.uint16
+            one: Any = np.zeros((*preparation.size, preparation.channels), dtype)
+        else:
+            one = dict.fromkeys((column.name for column in self.bundle.schema.used_columns), None)
+        quiet = Loaded(self.name, self.version, self.bundle, self.pixels, self.familiar)
+        quiet.answer([one])
+        quiet.answer([one] * batch)
+
+
+@dataclass(eq=False)
+class Explaining:
+    """Explanations of one model: each input is (picture or row, label or None). They are long, so one at a time."""
+
+    model: Loaded
+    most: int = 1
+
+    def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
+        """The usual answer of each, with "why"."""
+        from flambeau.deploy.why import explain_picture, explain_row  # captum takes a second
+
+        bundle = self.model.bundle
+        answers = self.model.answer([one for one, _ in inputs])
+        for answer, (one, label) in zip(answers, inputs, strict=True):
+            if self.model.takes_pictures:
+                answer["why"] = explain_picture(bundle, one, label)
+            else:
+                answer["why"] = explain_row(bundle, quick_columns([one], bundle.schema), label)
+        return answers
+
+
+class Models:
+    """All models of a server, by name and version; the first one is the default."""
+
+    def __init__(self, loaded: Sequence[Loaded]) -> None:
+        self.by_name: dict[str, dict[str, Loaded]] = {}
+        for model in loaded:
+            versions = self.by_name.setdefault(model.name, {})
+            if model.version in versions:
+                raise UsageError(
+                    "two models have one name and one version",
+                    got=f"{model.name}, version {model.version}",
+                    expected="names of your own, such as first=RUN second=RUN",
+                )
+            versions[model.version] = model
+        self.default = loaded[0]
+
+    def __iter__(self) -> Iterator[Loaded]:
+        return (model for versions in self.by_name.values() for model in versions.values())
+
+
+def load_model(word: str, limits: Limits) -> Loaded:
+    """The model that a person means by "RUN" or "name=RUN", where RUN is anything that `resolve_bundle` finds.
+
+    Raises:
+        FlambeauError: there is no such model, it is damaged, or its name cannot stand in an address.
+    """
+    given, named, rest = word.partition("=")
+    if named and NAME.fullmatch(given) and not Path(word).exists():
+        name, word = given, rest
+    else:
+        name = ""
+    folder = resolve_bundle(word)
+    version = folder.name if is_stored(word) else digest_file(folder / "weights.safetensors")[:8]
+    name = name or (word.partition("@")[0] if is_stored(word) else _name_of(folder))
+    if not NAME.fullmatch(name):
+        raise UsageError("this name cannot stand in an address", got=name, expected="name=RUN")
+    bundle = load_bundle(folder)
+    recipe = load_recipe(folder / "recipe.yaml")
+    return Loaded(name, version, bundle, min(limits.pixels, recipe.data.max_pixels), load_familiar(folder))
+
+
+def _name_of(folder: Path) -> str:
+    """A run's name, or that of a bundle's folder, made safe for an address."""
+    path = folder.resolve()
+    name = path.parent.name if path.name == "model" else path.name
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "model"
+
+
+def _unreadable(error: Exception) -> RefusalError:
+    text = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "the picture", str(error)).replace(" (data.max_pixels)", "")
+    text = text.removeprefix("the picture: ")
+    if "more than the limit of" in text:
+        return RefusalError(413, "the picture is too large", got=text)
+    return RefusalError(
+        422, "this cannot be read as a picture", got=text, expected="JPEG, PNG, WebP, TIFF, BMP, GIF or PNM"
+    )
