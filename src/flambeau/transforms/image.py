@@ -87,18 +87,28 @@ def resize_pictures(
 def _resample_pictures(pictures: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
     if tuple(pictures.shape[-2:]) == tuple(size):
         return pictures
-    exact = not pictures.dtype.is_floating_point and interpolation != "nearest" and pictures.device.type != "mps"
+    exact = (
+        not pictures.dtype.is_floating_point and interpolation != "nearest" and pictures.device.type != "mps"
+    )
     # contiguous, because torch resamples pictures whose channels lie innermost more slowly in float64
     values = pictures.contiguous().to(torch.float64 if exact else torch.float32)
     if interpolation == "nearest":
         # torch's "nearest" takes the upper left neighbour; "nearest-exact" the nearest centre, as Pillow.
         values = F.interpolate(values, size=size, mode="nearest-exact")
     else:
-        values = F.interpolate(values, size=size, mode=interpolation, antialias=True, align_corners=False)
+        if size[1] == 1:
+            # torch's antialiased resampling of a column is wrong in pictures that are one pixel wide
+            wide = values.expand(-1, -1, -1, max(2, values.shape[-1])).contiguous()
+            values = _antialias(wide, (size[0], wide.shape[-1]), interpolation)[..., : values.shape[-1]]
+        values = _antialias(values, size, interpolation)
     if pictures.dtype.is_floating_point:
         return values.to(pictures.dtype)
     largest = 65_535 if pictures.dtype == torch.int32 else torch.iinfo(pictures.dtype).max
     return values.add_(TIE).round_().clamp_(0, largest).to(pictures.dtype)
+
+
+def _antialias(values: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+    return F.interpolate(values, size=size, mode=interpolation, antialias=True, align_corners=False)
 
 
 def _centre_pictures(pictures: Tensor, size: tuple[int, int]) -> Tensor:

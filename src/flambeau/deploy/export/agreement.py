@@ -1,0 +1,85 @@
+"""How far an artefact's predictions are from those of the trained module, measured on the same raw input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from flambeau.data.samples import Samples
+from flambeau.deploy.answer import predict_inputs
+from flambeau.deploy.bundle import Bundle
+from flambeau.deploy.export.inputs import PIXELS, Raw, raw_batches
+from flambeau.deploy.export.rows import TrialRows
+from flambeau.errors import DataError
+from flambeau.transforms.image import PicturePreparation
+
+TOLERANCE = 1e-5
+
+Artefact = Callable[[Raw], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Predictions of the artefact and of the module for the same rows.
+
+    Args:
+        exported, eager: (rows, classes or labels), or (rows,) for regression.
+        targets: of these rows, as `Samples` holds them.
+    """
+
+    exported: np.ndarray
+    eager: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """max |exported - eager| / max |eager|; infinite where one of them is not finite."""
+        if not (np.isfinite(self.exported).all() and np.isfinite(self.eager).all()):
+            return float("inf")
+        largest = float(np.abs(self.eager).max())
+        return float(np.abs(self.exported - self.eager).max()) / (largest or 1.0)
+
+    @property
+    def same_answers(self) -> float | None:
+        """The share of rows with the same label (or set of labels); None for regression."""
+        if self.eager.ndim == 1:
+            return None
+        if self.targets.ndim == 2:
+            return float(((self.exported > 0.5) == (self.eager > 0.5)).all(axis=1).mean())
+        return float((self.exported.argmax(1) == self.eager.argmax(1)).mean())
+
+
+def compare(bundle: Bundle, artefact: Artefact, rows: TrialRows, max_pixels: int) -> Compared:
+    """Ask both for every row, in batches of one and of more rows.
+
+    Raises:
+        DataError: no row can be read.
+    """
+    exported, eager, targets = [], [], []
+    for samples, raw, positions in batches_of(bundle, rows, max_pixels):
+        exported.append(artefact(raw))
+        eager.append(eager_answer(bundle, samples, raw, positions))
+        targets.append(samples.targets[positions])
+    if not exported:
+        raise DataError("none of the rows can be read", where=rows.origin, got=f"{len(rows):,} rows")
+    return Compared(np.concatenate(exported), np.concatenate(eager), np.concatenate(targets))
+
+
+def batches_of(bundle: Bundle, rows: TrialRows, max_pixels: int) -> Iterator[tuple[Samples, Raw, np.ndarray]]:
+    """Batches of raw inputs with the samples that they are of, and the positions in them."""
+    for samples, chosen in rows.parts:
+        for raw, positions in raw_batches(bundle, samples, chosen, max_pixels):
+            yield samples, raw, positions
+
+
+def eager_answer(bundle: Bundle, samples: Samples, raw: Raw, positions: np.ndarray) -> np.ndarray:
+    """What flambeau itself predicts for the rows of a batch, from the same raw values."""
+    if isinstance(bundle.preparation, PicturePreparation):
+        return predict_inputs(bundle, (bundle.preparation.prepare(torch.from_numpy(raw[PIXELS])),))
+    assert samples.columns is not None
+    part = {name: values[positions] for name, values in samples.columns.items()}
+    numbers, categories = bundle.preparation.transform(part)
+    return predict_inputs(bundle, (torch.from_numpy(numbers), torch.from_numpy(categories)))

@@ -1,0 +1,170 @@
+"""The few lines that load an artefact without flambeau, written beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flambeau.data.spelling import TRUE_WORDS
+from flambeau.deploy.export.inputs import RawInput
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TablePreparation
+
+MARK = "Written by flambeau export."
+TURNED = "image.getexif().get(0x0112) in (5, 6, 7, 8)"
+
+
+def example_text(
+    artefact: Path, to: str, preparation: PicturePreparation | TablePreparation, inputs: Sequence[RawInput]
+) -> str:
+    """A Python script that answers one picture, or one row as JSON, given on its command line.
+
+    Args:
+        artefact: the file beside which the script stands.
+        to: onnx, pt2 or torchscript.
+        preparation: of the bundle.
+        inputs: of the artefact.
+    """
+    pictures = isinstance(preparation, PicturePreparation)
+    kinds = {one.kind for one in inputs}
+    asked = "PICTURE" if pictures else "'{\"COLUMN\": VALUE, ...}'"
+    if isinstance(preparation, PicturePreparation):
+        imports, reading = _picture_lines(preparation)
+    else:
+        imports, reading = _row_lines(kinds, to)
+    name = artefact.name
+    lines = [f'"""{MARK} Answers one input: python THIS_SCRIPT {asked}"""', ""]
+    own = {"import json", "import sys", "from pathlib import Path"} | {i for i in imports if "datetime" in i}
+    others = {"import numpy as np", "import onnxruntime" if to == "onnx" else "import torch", *imports} - own
+    lines += [*sorted(own, key=_import_order), "", *sorted(others, key=_import_order)]
+    lines += [
+        "",
+        f"file = str(Path(__file__).with_name({name!r}))",
+        *_loading(to),
+        *reading,
+        *_asking(to, pictures),
+    ]
+    lines += [
+        'if about["labels"]:',
+        '    print(json.dumps(dict(zip(about["labels"], answer[0].tolist()))))',
+        "else:",
+        "    print(json.dumps(float(answer[0])))",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _import_order(line: str) -> tuple[bool, str]:
+    return not line.startswith("import "), line
+
+
+def _loading(to: str) -> list[str]:
+    """Lines that make `model` and `about`, the metadata."""
+    if to == "onnx":
+        return [
+            "model = onnxruntime.InferenceSession(file)",
+            'about = json.loads(model.get_modelmeta().custom_metadata_map["flambeau"])',
+        ]
+    load = "torch.export.load(file, extra_files=extra).module()"
+    if to == "torchscript":
+        load = "torch.jit.load(file, _extra_files=extra)"
+    return ['extra = {"flambeau.json": ""}', f"model = {load}", 'about = json.loads(extra["flambeau.json"])']
+
+
+def _picture_lines(preparation: PicturePreparation) -> tuple[list[str], list[str]]:
+    """Imports, and lines that make `pixels`: (1, height, width, channels), as flambeau decodes files."""
+    if preparation.channels not in (1, 3):
+        return [], ["pixels = np.load(sys.argv[1])[None]  # (1, height, width, channels)"]
+    height, width = preparation.size
+    size = f"({width}, {height})"
+    if height != width:
+        size = f"({height}, {width}) if {TURNED} else {size}"
+    lines = [
+        "image = Image.open(sys.argv[1])",
+        "# a JPEG of more than twice the model's size is decoded at a half, a quarter or an eighth",
+        f"image.draft(None, {size})",
+        "image = ImageOps.exif_transpose(image)",
+    ]
+    deep = 'image.mode.startswith("I")'
+    mode = "L" if preparation.channels == 1 else "RGB"
+    if preparation.bits == 16:
+        lines += [
+            f"if {deep}:",
+            "    pixels = np.clip(np.asarray(image), 0, 65_535).astype(np.int32)",
+            "else:",
+            f'    pixels = np.array(image.convert("{mode}")).astype(np.int32) * 257',
+        ]
+        if preparation.channels == 3:
+            lines.append("pixels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)")
+    else:
+        lines += [
+            f"if {deep}:  # of 16 bits the upper 8 are taken",
+            "    image = Image.fromarray((np.clip(np.asarray(image), 0, 65_535) >> 8).astype(np.uint8))",
+            "if image.has_transparency_data:  # laid on white",
+            '    white = Image.new("RGBA", image.size, "white")',
+            '    image = Image.alpha_composite(white, image.convert("RGBA"))',
+            f'pixels = np.array(image.convert("{mode}"))',
+        ]
+    shape = f"(1, *pixels.shape[:2], {preparation.channels})"
+    return ["from PIL import Image, ImageOps"], [*lines, f"pixels = pixels.reshape{shape}"]
+
+
+def _row_lines(kinds: set[str], to: str) -> tuple[list[str], list[str]]:
+    """Imports, and lines that make `values`: input name → array of one value."""
+    lines = ["def read(one, value):"]
+    imports = []
+    if "category" in kinds:
+        lines += [
+            '    if one["kind"] == "category":',
+            '        text = "" if value is None else str(value)',
+            "        return text"
+            if to == "onnx"
+            else '        return one["codes"].get(text, one["unknown"])',
+        ]
+    lines += ['    if value is None or value == "":', "        return np.nan"]
+    if "boolean" in kinds:
+        words = ", ".join(f'"{word}"' for word in TRUE_WORDS)
+        lines += [
+            '    if one["kind"] == "boolean":',
+            f"        return float(str(value).lower() in ({words}))",
+        ]
+    if "date" in kinds:
+        imports = ["from datetime import datetime, timezone"]
+        lines += [
+            '    if one["kind"] == "date":',
+            '        written = one["date_format"]',
+            "        date = datetime.strptime(value, written) if written else datetime.fromisoformat(value)",
+            "        return date.replace(tzinfo=timezone.utc).timestamp()",
+        ]
+    lines += ["    return float(value)", "", "", "row = json.loads(sys.argv[1])"]
+    array = 'np.array([read(one, row.get(one["name"]))])'
+    return imports, [
+        "", "", *lines, f'values = {{one["name"]: {array} for one in about["inputs"]}}'
+    ]  # fmt: skip
+
+
+def _asking(to: str, pictures: bool) -> list[str]:
+    """Lines that make `answer`."""
+    if to == "onnx":
+        given = '{"pixels": pixels}' if pictures else "values"
+        return [f"(answer,) = model.run(None, {given})"]
+    given = "torch.from_numpy(pixels)" if pictures else "*(torch.from_numpy(one) for one in values.values())"
+    return ["with torch.no_grad():", f"    answer = model({given})"]
+
+
+def about_example(artefact: Path, to: str) -> Path:
+    """Where the example of an artefact stands."""
+    return artefact.with_name(f"{artefact.stem}_{to}.py")
+
+
+def describe_output(task: str, taken: set[str]) -> dict[str, Any]:
+    """Name and meaning of the one output; the name is none of the inputs'."""
+    name = "value" if task == "regression" else "probabilities"
+    while name in taken:
+        name = f"predicted_{name}"
+    meaning = {
+        "regression": "the value in the target's own units, float64",
+        "multilabel": "a calibrated probability for each label, float32",
+    }.get(task, "a calibrated probability for each class, float32")
+    shape = ["batch"] if task == "regression" else ["batch", "labels"]
+    return {"name": name, "meaning": meaning, "shape": shape}

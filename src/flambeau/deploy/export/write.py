@@ -1,0 +1,124 @@
+"""`flambeau export`: a run's model as one file, compared with the module that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flambeau.deploy.export.agreement import TOLERANCE
+from flambeau.deploy.export.example import MARK, about_example, example_text
+from flambeau.deploy.export.export import Export
+from flambeau.deploy.export.formats import SUFFIXES, Request, check_request
+from flambeau.deploy.export.torchscript_file import LEGACY
+from flambeau.errors import ModelError, RunError
+from flambeau.records import RunFolder, atomic_file, write_text
+
+EXPORTS = "exports"
+COMPARED_ROWS = 256
+
+
+def export_run(
+    run: RunFolder,
+    to: str = "onnx",
+    *,
+    out: Path | None = None,
+    quantize: str | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Write a run's model as one file that takes raw input, and an example that loads it without flambeau.
+
+    In full precision the file is compared with the trained module, and beyond a tolerance of 1e-5 nothing is left of
+    it. A quantized one is measured: size, speed and score before and after.
+
+    Args:
+        run: finished.
+        to: onnx, pt2 or torchscript.
+        out: the file; exports/NAME in the run's folder if None, or, of a bundle, in the present one.
+        quantize: int8 (onnx), bf16 (pt2 and torchscript) or None.
+        on_note: is told sentences for the user.
+
+    Returns:
+        "file", "example", "format", "precision", "bytes", "rows" and "origin" of the comparison, "agreement"
+        (max|a-b| / max|a|), "tolerance", and for a quantized file "quantized" (see `measure_quantized`).
+
+    Raises:
+        UsageError: an unknown format or quantization, or two that do not go together.
+        RunError: the run is not finished, or another's file stands in the place.
+        ModelError: the model cannot be exported, or the file does not agree with it.
+    """
+    request = Request(to, quantize)
+    check_request(request)
+    name = run.name if quantize is None else f"{run.name}-{quantize}"
+    target = out or (Path() if run.model == run.path else run.path) / EXPORTS / f"{name}{SUFFIXES[to]}"
+    example = about_example(target, to)
+    check_overwrite(target, example)
+    if to == "torchscript":
+        on_note(LEGACY)
+    export = Export(run, request)
+    with atomic_file(target) as temporary:
+        if quantize is None:
+            export.write(temporary)
+            report = _agree(export, temporary)
+        else:
+            # ONNX Runtime's quantization and the scores take a second to import
+            from flambeau.deploy.export.measure import write_quantized
+
+            report = write_quantized(export, temporary, on_note)
+    write_text(example, example_text(target, to, export.bundle.preparation, export.inputs))
+    _renew_digests(run, [target, example])
+    return {
+        "file": str(target),
+        "example": str(example),
+        "format": to,
+        "precision": export.metadata["precision"],
+        "bytes": target.stat().st_size,
+        **report,
+    }
+
+
+def _agree(export: Export, path: Path) -> dict[str, Any]:
+    rows = export.trial_rows(COMPARED_ROWS)
+    compared = export.compare(export.open(path), rows)
+    if compared.error > TOLERANCE:
+        raise ModelError(
+            f"the {export.request.to} file does not agree with the trained model, so it is not kept",
+            where=export.run.path,
+            got=f"max|a-b| / max|a| = {compared.error:.1e} on {len(compared.eager):,} rows of {rows.origin}",
+            expected=f"at most {TOLERANCE:.0e}",
+            hint="other formats may agree: " + ", ".join(n for n in SUFFIXES if n != export.request.to),
+        )
+    return {
+        "rows": len(compared.eager),
+        "origin": rows.origin,
+        "agreement": compared.error,
+        "tolerance": TOLERANCE,
+    }
+
+
+def check_overwrite(target: Path, example: Path) -> None:
+    """Raise RunError if something stands there that flambeau did not export."""
+    for path in (target, example):
+        if path.is_dir() or (path.exists() and not _is_ours(path)):
+            raise RunError(
+                "something else stands in this place, and it will not be overwritten",
+                where=path,
+                expected="a new name, or a file that flambeau exported",
+                command="--out FILE names another place",
+            )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file has the marks of an export: the script's first line, or the name of the metadata."""
+    content = path.read_bytes()
+    return MARK.encode() in content if path.suffix == ".py" else b"flambeau" in content
+
+
+def _renew_digests(run: RunFolder, paths: list[Path]) -> None:
+    """Let `flambeau verify` know of files that were added to the run's folder."""
+    if not run.finished:
+        return  # a bundle, whose own digests name no other files
+    folder = run.path.resolve()
+    inside = [path.resolve() for path in paths if path.resolve().is_relative_to(folder)]
+    if inside:
+        run.write_digests(only=[path.relative_to(folder).as_posix() for path in inside])
