@@ -27,7 +27,10 @@ EVERY_OPTION = {
     "evaluate": ["--json", "--debug"],
     "report": ["--debug"],
     "export": ["--to", "--out", "--quantize", "--json", "--debug"],
-    "serve": ["--host", "--port", "--api-key", "--threads", "--max-batch", "--queue", "--max-mb", "--timeout", "--debug"],
+    "serve": [
+        *("--host", "--port", "--api-key", "--threads", "--max-batch", "--queue", "--max-mb", "--timeout"),
+        "--debug",
+    ],
     "eject": ["--out", "--check", "--debug"],
     "models": ["--json", "--store", "--debug"],
     "bundle": ["--out", "--debug"],

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flambeau.evaluation.calibration import apply_temperature
-from flambeau.evaluation.temperature import fit_temperature
 from flambeau.evaluation.metrics import score_predictions, task_metrics
 from flambeau.evaluation.resampling import draw_weights, resamples_for, score_resamples
+from flambeau.evaluation.temperature import fit_temperature
 from flambeau.evaluation.uncertainty import (
     bootstrap_intervals,
     calibration_bins,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flambeau.deploy.eject.core import core_files
+from flambeau.deploy.specialise.core import core_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "flambeau"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ from typing import Any
 import pytest
 from shipping_cases import MOST_CASES, PICTURES, TABLES, TRAINING, all_cases, pairwise
 from shipping_data import make_all
+from starlette.testclient import TestClient
 
 import flambeau as fb
 from flambeau.deploy.bundle import load_bundle, weights_digest
 from flambeau.deploy.eject import eject
 from flambeau.deploy.eject.check import check_script
+from flambeau.deploy.serve.app import App
+from flambeau.deploy.serve.limits import Limits
+from flambeau.deploy.serve.models import Models, load_model
 from flambeau.pipeline import resume
 from flambeau.records import RunFolder
 from flambeau.training import session
 
 CASES = dict(all_cases())
+SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".pt"}
 # Sizes, limits, reports and places: they change no technique, or a test of their own covers them.
 NOT_TECHNIQUES = {
     *("source", "task", "seed", "device", "threads", "deterministic"),
@@ -124,3 +130,38 @@ def test_resumed_run_ends_in_the_same_weights(
     assert list((out / "checkpoints").rglob("*.safetensors"))
     again = resume(RunFolder(out))
     assert weights_digest(load_bundle(again.model).module) == weights_digest(whole.module)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_exported_file_agrees_with_the_model(
+    name: str, made: Path, runs: dict[str, fb.Run], tmp_path: Path
+) -> None:
+    run = run_of(name, made, runs)
+    # each format for a third of the cases: every kind, task and model meets every format in tests/export
+    to = ("onnx", "pt2", "torchscript")[list(CASES).index(name) % 3]
+    assert run.export(tmp_path / f"model{SUFFIXES[to]}", to=to)["agreement"] <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_served_answers_are_those_of_predict(name: str, made: Path, runs: dict[str, fb.Run]) -> None:
+    run = run_of(name, made, runs)
+    source, _ = options_of(name, made)
+    if run.bundle.schema.source == "table":
+        used = {column.name for column in run.bundle.schema.used_columns}
+        with (made / "table.csv").open() as file:
+            rows = [{k: v for k, v in row.items() if k in used} for row in csv.DictReader(file)][:3]
+        expected, request = run.predict(rows), {"json": {"rows": rows}}
+    else:
+        pictures = sorted((made / "folders" if source.suffix else source).rglob("*.png"))[:3]
+        expected = run.predict(pictures)
+        request = {"files": [("file", (path.name, path.read_bytes(), "image/png")) for path in pictures]}
+    app = App(Models([load_model(str(run.folder.path), Limits())]), Limits(), api_key="", decoders=1)
+    with TestClient(app) as client:
+        answers = client.post("/predict", **request).json()["answers"]
+    for answer, told in zip(answers, expected, strict=True):
+        assert answer.get("label") == told.get("label")
+        numbers = told.get("probabilities") or {"value": told["value"]}
+        served = answer.get("probabilities") or {"value": answer["value"]}
+        assert served == pytest.approx(numbers, rel=1e-5, abs=2e-6)

@@ -14,7 +14,9 @@ from flambeau.records import find_run, write_text
 @click.command("eject", short_help="Write a run as one script of plain PyTorch.")
 @click.argument("run_name", metavar="[RUN]", required=False, shell_complete=complete_run)
 @click.option("--out", metavar="FILE", help="Write the script to a file instead of the terminal.")
-@click.option("--check", is_flag=True, help="Run the script by itself and compare its weights with the run's.")
+@click.option(
+    "--check", is_flag=True, help="Run the script by itself and compare its weights with the run's."
+)
 @debug_option
 def command(run_name: str | None, out: str | None, check: bool) -> None:
     """Write RUN (the newest if none is named) as one readable script that needs no flambeau.
@@ -45,7 +47,9 @@ def _check(path: Path, script: str) -> None:
     click.echo("running the script by itself …", err=True)
     result = check_script(RunFolder(path), script)
     if result.equal:
-        click.echo(f"equal: the script of {script.count(chr(10))} lines ends in the weights of {path}, bit for bit")
+        click.echo(
+            f"equal: the script of {script.count(chr(10))} lines ends in the weights of {path}, bit for bit"
+        )
         return
     raise RunError(
         "the script ends in other weights than the run",

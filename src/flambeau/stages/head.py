@@ -27,9 +27,7 @@ def backbone_features(model: nn.Module, parts: Parts, rows: np.ndarray) -> Tenso
     with torch.inference_mode():
         blocks = [
             body(*inputs).flatten(1)
-            for inputs in ordered_batches(
-                parts.feed.gather, torch.from_numpy(rows), batch_of(parts.feed)
-            )
+            for inputs in ordered_batches(parts.feed.gather, torch.from_numpy(rows), batch_of(parts.feed))
         ]
     return torch.cat(blocks).clone()
 

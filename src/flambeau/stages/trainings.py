@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from flambeau.data.split import Split, fold_indices
+from flambeau.deploy.bundle import Preparation
 from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.temperature import fit_temperature
 from flambeau.models.build import ModelSpec, ensemble_spec
@@ -83,6 +84,7 @@ class Trainings:
     stop: StopSwitch = field(default_factory=StopSwitch)
     epochs: int | None = None
     _features: np.ndarray | None = None
+    _features_of: Preparation | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -129,10 +131,11 @@ class Trainings:
             yield parts
 
     def features(self, parts: Parts) -> np.ndarray:
-        """(n, features) of all samples from the pretrained body, computed once a run, before it is trained."""
-        if self._features is None:
+        """(n, features) of all samples from the pretrained body, before it is trained: once for each preparation."""
+        if self._features is None or self._features_of != parts.feed.preparation:
             self.journal.stage("features", "computing the features of the pretrained body")
             rows = np.arange(len(self.material.samples))
+            self._features_of = parts.feed.preparation
             self._features = backbone_features(parts.model, parts, rows).cpu().numpy()
         return self._features
 

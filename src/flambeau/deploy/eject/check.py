@@ -53,19 +53,31 @@ def check_script(run: RunFolder, script: str, *, timeout_seconds: float | None =
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "train.py").write_text(script, encoding="utf-8")
-        kept = {name: os.environ[name] for name in (*_KEPT_VARIABLES, *_THREAD_VARIABLES) if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in (*_KEPT_VARIABLES, *_THREAD_VARIABLES) if name in os.environ
+        }
         # isolated: neither the person's folder nor their variables reach it
         command = [sys.executable, "-I", "-c", _WITHOUT_PACKAGE, "train.py"]
         try:
             done = subprocess.run(
-                command, cwd=folder, env=kept, capture_output=True, text=True, check=False, timeout=timeout_seconds
+                command,
+                cwd=folder,
+                env=kept,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout_seconds,
             )
         except subprocess.TimeoutExpired as error:
-            raise RunError("the ejected script took too long", got=f"more than {timeout_seconds:g} s") from error
+            raise RunError(
+                "the ejected script took too long", got=f"more than {timeout_seconds:g} s"
+            ) from error
         weights = folder / "weights.safetensors"
         if done.returncode or not weights.is_file():
             last = "\n".join(done.stderr.strip().splitlines()[-_LAST_LINES:])
-            raise RunError("the ejected script failed", where=run.path, got=last or f"exit code {done.returncode}")
+            raise RunError(
+                "the ejected script failed", where=run.path, got=last or f"exit code {done.returncode}"
+            )
         return compare_weights(run.model / "weights.safetensors", weights, done.stdout)
 
 

@@ -19,10 +19,10 @@ from flambeau.data.join import join_test
 from flambeau.data.plain import decode_tidy
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureFiles, Samples
-from flambeau.deploy.eject.core import core_sources
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.picture_sources import Reading, array_readings, file_readings
 from flambeau.deploy.eject.table_sources import table_readings
+from flambeau.deploy.specialise.core import core_sources
 from flambeau.errors import RunError
 from flambeau.transforms.image import PicturePreparation
 

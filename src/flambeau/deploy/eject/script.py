@@ -11,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.data.batches import evaluation_batch
 from flambeau.deploy.eject.facts import RunFacts, read_facts
-from flambeau.deploy.eject.given import Facts
 from flambeau.deploy.eject.modelling import (
     augment_text,
     head_is_trained_first,
@@ -24,7 +23,6 @@ from flambeau.deploy.eject.modelling import (
 )
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
-from flambeau.deploy.eject.specialise import eject_text
 from flambeau.deploy.eject.text import literal, one_line
 from flambeau.deploy.eject.usual_facts import usual_facts
 from flambeau.deploy.eject.words import (
@@ -34,6 +32,8 @@ from flambeau.deploy.eject.words import (
     source_name,
     story_of,
 )
+from flambeau.deploy.specialise import eject_text
+from flambeau.deploy.specialise.given import Facts
 from flambeau.evaluation.metrics import higher_is_better
 from flambeau.evaluation.validation import MOST_CALIBRATED
 from flambeau.models.backbone import find_head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from flambeau.deploy.eject.given import Facts, Instead
+from flambeau.deploy.specialise.given import Facts, Instead
 
 # The default of CategoryEmbedding, which every model has.
 ONE_HOT_LIMIT = 64

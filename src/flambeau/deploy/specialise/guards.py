@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.purity import Purity
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.purity import Purity
 
 
 def remove_guards(script: SourceText, purity: Purity) -> None:

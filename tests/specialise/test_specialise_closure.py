@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.docs import first_sentence
-from flambeau.deploy.eject.specialise import eject_text
+from flambeau.deploy.specialise.core import EjectError
+from flambeau.deploy.specialise.docs import first_sentence
+from flambeau.deploy.specialise.specialise import eject_text
 
 BASE = '''"""Base."""
 

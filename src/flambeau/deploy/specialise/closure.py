@@ -6,8 +6,8 @@ import builtins
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.modules import CoreModule, Imported, Piece, cut_module
+from flambeau.deploy.specialise.core import EjectError
+from flambeau.deploy.specialise.modules import CoreModule, Imported, Piece, cut_module
 
 GLUE = "the script"
 

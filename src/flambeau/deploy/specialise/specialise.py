@@ -5,26 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Mapping
 
-from flambeau.deploy.eject.closure import gather_script
-from flambeau.deploy.eject.core import EjectError, core_sources
-from flambeau.deploy.eject.docs import remove_tool_comments, shorten_docstrings
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.fold import fold_tests, remove_unreachable, tidy_blocks
-from flambeau.deploy.eject.formatting import format_script, lay_out_text
-from flambeau.deploy.eject.given import Facts, replace_by_facts
-from flambeau.deploy.eject.guards import remove_guards
-from flambeau.deploy.eject.inline import function_bodies, inline_calls, resolve_lookups
-from flambeau.deploy.eject.inline_statements import inline_statements
-from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.locals import tidy_locals
-from flambeau.deploy.eject.parameters import (
+from flambeau.deploy.specialise.closure import gather_script
+from flambeau.deploy.specialise.core import EjectError, core_sources
+from flambeau.deploy.specialise.docs import remove_tool_comments, shorten_docstrings
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.fold import fold_tests, remove_unreachable, tidy_blocks
+from flambeau.deploy.specialise.formatting import format_script, lay_out_text
+from flambeau.deploy.specialise.given import Facts, replace_by_facts
+from flambeau.deploy.specialise.guards import remove_guards
+from flambeau.deploy.specialise.inline import function_bodies, inline_calls, resolve_lookups
+from flambeau.deploy.specialise.inline_statements import inline_statements
+from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.locals import tidy_locals
+from flambeau.deploy.specialise.parameters import (
     drop_default_arguments,
     drop_needless_defaults,
     remove_parameters,
     substitute_defaults,
 )
-from flambeau.deploy.eject.unused import remove_unused, replace_protocols
-from flambeau.deploy.eject.yields import remove_unheard_yields
+from flambeau.deploy.specialise.unused import remove_unused, replace_protocols
+from flambeau.deploy.specialise.yields import remove_unheard_yields
 
 MOST_ROUNDS = 100
 

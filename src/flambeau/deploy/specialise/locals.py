@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.flow import dominates
-from flambeau.deploy.eject.fold import held_together
-from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.scopes import FunctionNode, Scope, all_arguments
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.flow import dominates
+from flambeau.deploy.specialise.fold import held_together
+from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.scopes import FunctionNode, Scope, all_arguments
 
 LONGEST_LITERAL = 20
 

@@ -8,12 +8,12 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.flow import dominates, is_before
-from flambeau.deploy.eject.given import Instead
-from flambeau.deploy.eject.signatures import Target
-from flambeau.deploy.eject.types_of import Types
-from flambeau.deploy.eject.values import NOTHING, SOME, UNKNOWN, Device, Value, constant, truth_of
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.flow import dominates, is_before
+from flambeau.deploy.specialise.given import Instead
+from flambeau.deploy.specialise.signatures import Target
+from flambeau.deploy.specialise.types_of import Types
+from flambeau.deploy.specialise.values import NOTHING, SOME, UNKNOWN, Device, Value, constant, truth_of
 
 _COMPUTED = frozenset(("len", "max", "min", "bool", "int", "float", "str", "tuple", "abs", "round", "sum"))
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.scopes import FunctionNode
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.scopes import FunctionNode
 
 # Methods that libraries call; their parameters are not ours to change.
 LIBRARY_METHODS: frozenset[str] = frozenset(

@@ -6,10 +6,10 @@ import ast
 import itertools
 from collections.abc import Collection
 
-from flambeau.deploy.eject.edits import Slot, SourceText
-from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.signatures import Parameter, Site, Target
-from flambeau.deploy.eject.values import Value
+from flambeau.deploy.specialise.edits import Slot, SourceText
+from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.signatures import Parameter, Site, Target
+from flambeau.deploy.specialise.values import Value
 
 LONGEST_WORD = 20
 _WHOLE_OBJECT = ("asdict", "astuple", "fields", "vars")

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.scopes import FunctionNode
+from flambeau.deploy.specialise.core import EjectError
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.scopes import FunctionNode
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Mapping
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.fold import held_together
-from flambeau.deploy.eject.inline import is_simple, normal_body, own_statements
-from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.signatures import Target
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.fold import held_together
+from flambeau.deploy.specialise.inline import is_simple, normal_body, own_statements
+from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.signatures import Target
 
 MOST_LINES = 6
 MOST_UNCHANGED_LINES = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Mapping
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.fold import held_together
-from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.signatures import Site, Target
-from flambeau.deploy.eject.unused import defined_names
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.fold import held_together
+from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.signatures import Site, Target
+from flambeau.deploy.specialise.unused import defined_names
 
 LONGEST_INLINED = 75
 

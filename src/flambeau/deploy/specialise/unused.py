@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator
 
-from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.specialise.edits import SourceText
 
 # A base class other than these may call any method of its heirs.
 _KNOWN_BASES = {"nn.Module", "Protocol", "ABC", "object", "Exception", "ValueError", "OSError"}

@@ -9,8 +9,8 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.scopes import Scopes
+from flambeau.deploy.specialise.core import EjectError
+from flambeau.deploy.specialise.scopes import Scopes
 
 Compound = ast.If | ast.For | ast.While | ast.With | ast.Try
 BLOCKS = ("body", "orelse", "finalbody")

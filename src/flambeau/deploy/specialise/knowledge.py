@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.evaluate import Evaluator
-from flambeau.deploy.eject.purity import Purity
-from flambeau.deploy.eject.signatures import Parameter, Target, bind_call, find_targets, method_of
-from flambeau.deploy.eject.types_of import Types
-from flambeau.deploy.eject.values import NOTHING, UNKNOWN, Value
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.evaluate import Evaluator
+from flambeau.deploy.specialise.purity import Purity
+from flambeau.deploy.specialise.signatures import Parameter, Target, bind_call, find_targets, method_of
+from flambeau.deploy.specialise.types_of import Types
+from flambeau.deploy.specialise.values import NOTHING, UNKNOWN, Value
 
 MOST_ROUNDS = 50
 

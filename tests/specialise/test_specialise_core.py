@@ -16,11 +16,11 @@ from torch import nn
 
 from flambeau.data.batches import Batches, gather_tensors
 from flambeau.data.load import load_picture
-from flambeau.deploy.eject.closure import gather_script
-from flambeau.deploy.eject.core import core_sources
-from flambeau.deploy.eject.formatting import lint_script
-from flambeau.deploy.eject.specialise import eject_text
 from flambeau.deploy.eject.usual_facts import usual_facts
+from flambeau.deploy.specialise.closure import gather_script
+from flambeau.deploy.specialise.core import core_sources
+from flambeau.deploy.specialise.formatting import lint_script
+from flambeau.deploy.specialise.specialise import eject_text
 from flambeau.evaluation.evaluate import predict_batches
 from flambeau.models.cnn import SmallCNN, SmallResNet
 from flambeau.models.mlp import MLP

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.scopes import FunctionNode, Scope, all_arguments
-from flambeau.deploy.eject.signatures import Target
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.scopes import FunctionNode, Scope, all_arguments
+from flambeau.deploy.specialise.signatures import Target
 
 
 class Types:

@@ -6,7 +6,7 @@ import subprocess
 
 from ruff import find_ruff_bin
 
-from flambeau.deploy.eject.core import EjectError
+from flambeau.deploy.specialise.core import EjectError
 
 LINE_LENGTH = "110"
 FIXED_RULES = "F,I,E,W,UP,B,SIM"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.purity import Purity
-from flambeau.deploy.eject.scopes import FunctionNode
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.purity import Purity
+from flambeau.deploy.specialise.scopes import FunctionNode
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.specialise.edits import SourceText
 
 _BUILTINS = frozenset({
     "len", "float", "int", "str", "bool", "tuple", "list", "dict", "set", "frozenset", "sorted", "min",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.scopes import FunctionNode
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.scopes import FunctionNode
 
 
 def dominates(script: SourceText, store: ast.Name, use: ast.Name) -> bool:

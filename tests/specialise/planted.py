@@ -6,8 +6,8 @@ import sys
 import types
 from typing import Any
 
-from flambeau.deploy.eject.formatting import lint_script
-from flambeau.deploy.eject.specialise import eject_text
+from flambeau.deploy.specialise.formatting import lint_script
+from flambeau.deploy.specialise.specialise import eject_text
 
 HEADER = "from __future__ import annotations\n\n"
 MODULE = "flambeau.planted"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from planted import eject, result_of
 
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.given import Instead
+from flambeau.deploy.specialise.core import EjectError
+from flambeau.deploy.specialise.given import Instead
 
 
 def test_random_draws_keep_their_order_though_nobody_reads_them() -> None:

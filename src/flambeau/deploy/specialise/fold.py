@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from flambeau.deploy.eject.edits import SourceText
-from flambeau.deploy.eject.knowledge import Knowledge
-from flambeau.deploy.eject.values import constant
+from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.values import constant
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 # How tightly an expression holds together; what is not named holds tightest.

@@ -7,8 +7,8 @@ import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from flambeau.deploy.eject.core import EjectError
-from flambeau.deploy.eject.scopes import Scopes
+from flambeau.deploy.specialise.core import EjectError
+from flambeau.deploy.specialise.scopes import Scopes
 
 PACKAGE_NAME = "flambeau"
 

@@ -8,7 +8,7 @@ import re
 import textwrap
 import tokenize
 
-from flambeau.deploy.eject.edits import SourceText
+from flambeau.deploy.specialise.edits import SourceText
 
 WIDTH = 110
 _TOOL_COMMENT = re.compile(r"#\s*(type:\s*ignore|noqa|fmt:(?!\s*skip)|pragma|mypy:|ruff:)")
