@@ -40,6 +40,8 @@ Use it:
   report      write a run's report again and tell where it is
 
 Ship it:
+  export      write the model as ONNX, an exported program, or TorchScript
+  serve       answer over HTTP, with a page to try the model
   eject       write a run as one script of plain PyTorch
   models      keep versions of models: tag, roll back, compare
   bundle      write a model as one file or folder to ship

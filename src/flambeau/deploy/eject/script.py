@@ -24,7 +24,7 @@ from flambeau.deploy.eject.modelling import (
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.text import literal, one_line
-from flambeau.deploy.eject.usual_facts import usual_facts
+from flambeau.deploy.eject.usual_facts import known_facts
 from flambeau.deploy.eject.words import (
     EPOCH_WITHOUT_VALIDATION,
     epoch_lines,
@@ -33,9 +33,7 @@ from flambeau.deploy.eject.words import (
     story_of,
 )
 from flambeau.deploy.specialise import eject_text
-from flambeau.deploy.specialise.given import Facts
 from flambeau.evaluation.metrics import higher_is_better
-from flambeau.evaluation.validation import MOST_CALIBRATED
 from flambeau.models.backbone import find_head
 from flambeau.records import RunFolder
 from flambeau.transforms.image import PicturePreparation
@@ -67,38 +65,6 @@ def eject(run: RunFolder) -> str:
     """
     facts = read_facts(run)
     return eject_text(write_glue(facts, write_reading(facts)), facts=known_facts(facts))
-
-
-def known_facts(facts: RunFacts) -> Facts:
-    """What is known of the run beside what its text says, so that nothing stands in it which cannot happen."""
-    recipe, preparation = facts.recipe, facts.bundle.preparation
-    plain = recipe.device in (None, "cpu") and recipe.training.matmul in (None, "highest")
-    # what a person's own model gives is theirs to decide
-    members = None if facts.spec.name == "own" else facts.spec.name == "tabm"
-    several_judged = len(facts.trainings) > 1 and not facts.on_all_samples
-    common: dict[str, Any] = {
-        "task": facts.task,
-        "members": members,
-        "judged_members": None if several_judged and not members else members,
-        "pretrained": facts.pretrained,
-        "plain_cpu": plain,
-        "calibrated": _is_calibrated(facts),
-    }
-    if isinstance(preparation, PicturePreparation):
-        return usual_facts(
-            **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
-        )
-    return usual_facts(
-        **common,
-        kinds={str(column.kind) for column in facts.bundle.schema.used_columns},
-        scaling="" if facts.started else recipe.table.scaling or "quantile",
-        largest_cardinality=max((*preparation.cardinalities, 0)),
-    )
-
-
-def _is_calibrated(facts: RunFacts) -> bool:
-    rows = max(len(one["valid"]) for one in facts.trainings)
-    return rows * facts.bundle.schema.outputs <= MOST_CALIBRATED
 
 
 def write_glue(facts: RunFacts, reading: Reading) -> str:

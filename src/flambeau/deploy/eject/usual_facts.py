@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
+from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.specialise.given import Facts, Instead
+from flambeau.evaluation.validation import MOST_CALIBRATED
+from flambeau.transforms.image import PicturePreparation
 
 # The default of CategoryEmbedding, which every model has.
 ONE_HOT_LIMIT = 64
@@ -109,3 +113,35 @@ def _table_facts(kinds: Collection[str], scaling: str, largest_cardinality: int 
             }
             facts["CategoryEmbedding.forward"]["str(position) in self.tables"] = False
     return facts
+
+
+def known_facts(facts: RunFacts) -> Facts:
+    """What is known of the run beside what its text says, so that nothing stands in it which cannot happen."""
+    recipe, preparation = facts.recipe, facts.bundle.preparation
+    plain = recipe.device in (None, "cpu") and recipe.training.matmul in (None, "highest")
+    # what a person's own model gives is theirs to decide
+    members = None if facts.spec.name == "own" else facts.spec.name == "tabm"
+    several_judged = len(facts.trainings) > 1 and not facts.on_all_samples
+    common: dict[str, Any] = {
+        "task": facts.task,
+        "members": members,
+        "judged_members": None if several_judged and not members else members,
+        "pretrained": facts.pretrained,
+        "plain_cpu": plain,
+        "calibrated": _is_calibrated(facts),
+    }
+    if isinstance(preparation, PicturePreparation):
+        return usual_facts(
+            **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
+        )
+    return usual_facts(
+        **common,
+        kinds={str(column.kind) for column in facts.bundle.schema.used_columns},
+        scaling="" if facts.started else recipe.table.scaling or "quantile",
+        largest_cardinality=max((*preparation.cardinalities, 0)),
+    )
+
+
+def _is_calibrated(facts: RunFacts) -> bool:
+    rows = max(len(one["valid"]) for one in facts.trainings)
+    return rows * facts.bundle.schema.outputs <= MOST_CALIBRATED
