@@ -112,7 +112,9 @@ def augment_text(facts: RunFacts) -> Code:
     augment = facts.recipe.image.augment.model_dump(exclude={"mixup"}, exclude_none=True)
     used = {key: value for key, value in augment.items() if value}
     reasons = {key: facts.reasons.get(f"image.augment.{key}", "") for key in used}
-    return call("partial", Code("augment_pictures"), reasons=reasons, **used)
+    if not used:
+        return Code("inputs[0]")
+    return call("augment_pictures", Code("inputs[0]"), Code("generator"), reasons=reasons, **used)
 
 
 def loss_text(facts: RunFacts) -> Code:
