@@ -26,6 +26,11 @@ def assert_equal(run: fb.Run) -> str:
     return script
 
 
+def code_lines(script: str) -> list[str]:
+    """Lines that are neither empty, comments nor docstrings of one line."""
+    return [line for line in script.splitlines() if line.strip() and line.strip()[0] not in "#\"'"]
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     draw = np.random.default_rng(0)
@@ -113,8 +118,21 @@ def test_parts_as_folders_and_broken_pictures(tmp_path: Path) -> None:
 def test_the_digits_run_of_the_readme(tmp_path: Path) -> None:
     run = fb.train("digits", out=tmp_path / "digits", epochs=2, threads=1)
     script = assert_equal(run)
-    code = [line for line in script.splitlines() if line.strip() and not line.strip().startswith("#")]
-    assert len(code) < 450
+    assert len(code_lines(script)) < 400
+
+
+@pytest.mark.slow
+def test_yes_and_no_and_hostile_names(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [
+        f"{a:.2f},{'yes' if b > 0 else 'no'},{'x' if a > b else 'y'}" for a, b in draw.normal(size=(80, 2))
+    ]
+    path = tmp_path / "rows \"of\" 'mine'.csv"
+    path.write_text('size,"in ""use"" \\",kind\n' + "\n".join(rows) + "\n")
+    run = fb.train(path, target="kind", out=tmp_path / 'a"""+str(1', **SMALL)
+    script = assert_equal(run)
+    assert "fastexcel" not in script
+    assert len(code_lines(script)) < 600
 
 
 def test_changed_data_are_told(table: Path, tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from typing import Any
 
 # Each factor: the recipe's settings for each of its levels. Every pair of levels of two factors occurs in some case.
 TRAINING: dict[str, list[dict[str, Any]]] = {
-    "precision": [{"training.precision": "fp32"}, {"training.precision": "bf16"}],
+    "precision": [
+        {"training.precision": "fp32", "training.matmul": "highest"},
+        {"training.precision": "bf16", "training.matmul": "medium"},
+    ],
     "optimizer": [
-        {"training.optimizer.name": "adamw", "training.optimizer.lr": 2e-3},
+        {"training.optimizer.name": "adamw", "training.optimizer.lr": 2e-3, "training.optimizer.beta2": 0.99},
         {
             "training.optimizer.name": "sgd",
             "training.optimizer.lr": 1e-3,
+            "training.optimizer.momentum": 0.8,
             "training.optimizer.weight_decay": 0.01,
         },
     ],
@@ -59,7 +63,12 @@ PICTURES: dict[str, list[dict[str, Any]]] = {
         {"model.name": "small_resnet", "model.width": 4, "model.depth": 1},
         {"model.name": "resnet", "model.width": 4, "model.depth": 1},
         {"model.name": "own"},
-        {"model.pretrained": "weights", "training.head_epochs": 2, "training.freeze_early": True},
+        {
+            "model.pretrained": "weights",
+            "training.head_epochs": 2,
+            "training.freeze_early": True,
+            "training.optimizer.body_lr": 0.5,
+        },
     ],
     "augment": [
         {
@@ -69,7 +78,12 @@ PICTURES: dict[str, list[dict[str, Any]]] = {
             "image.flip_average": True,
         },
         {"image.augment.mixup": 0.0, "image.augment.erase": 0.5, "image.augment.contrast": 0.3},
-        {"image.augment.brightness": 0.2, "image.augment.flip_vertical": True, "image.augment.shift": 0.1},
+        {
+            "image.augment.brightness": 0.2,
+            "image.augment.flip_vertical": True,
+            "image.augment.shift": 0.1,
+            "image.augment.scale": 0.2,
+        },
     ],
     "pixels": [
         {"image.size": 16, "image.normalise": "dataset", "training.memory_format": "channels_last"},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import itertools
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruff import find_ruff_bin
 from shipping_cases import MOST_CASES, PICTURES, TABLES, TRAINING, all_cases, pairwise
 from shipping_data import make_all
 from starlette.testclient import TestClient
@@ -30,9 +32,13 @@ NOT_TECHNIQUES = {
     *("source", "task", "seed", "device", "threads", "deterministic"),
     *("split.train", "split.valid", "split.group", "split.near_duplicates"),
     *("training.minutes", "training.checkpoint_seconds", "training.epochs", "training.batch_size"),
-    *("training.matmul", "evaluation.metric", "evaluation.resamples", "evaluation.baselines"),
-    *("training.optimizer.momentum", "training.optimizer.beta2", "training.optimizer.body_lr", "model.arch"),
-    *("image.augment.scale", "model.trust_pickle"),
+    *(
+        "evaluation.metric",
+        "evaluation.resamples",
+        "evaluation.baselines",
+        "model.arch",
+        "model.trust_pickle",
+    ),
 }
 
 
@@ -102,6 +108,21 @@ def test_ejected_script_ends_in_the_same_weights(name: str, made: Path, runs: di
     assert "flambeau" not in [
         word for line in script.splitlines() if "import" in line for word in line.split()
     ]
+    checked = subprocess.run(
+        [
+            find_ruff_bin(),
+            "check",
+            "--isolated",
+            *("--select", "E,F,W,I,B,UP"),
+            *("--line-length", "110"),
+            "-",
+        ],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
     result = check_script(run.folder, script, timeout_seconds=120)
     assert result.equal, (result.differing[:5], result.largest, result.output[-500:])
 

@@ -27,6 +27,8 @@ def read_tidy_csv(
     dates: Sequence[str] = (),
     delimiter: str = ",",
     missing: Sequence[str] = ("",),
+    true_words: Sequence[str] = ("true", "True", "TRUE", "1"),
+    false_words: Sequence[str] = ("false", "False", "FALSE", "0"),
     date_format: str = "",
 ) -> dict[str, np.ndarray]:
     """The columns of a delimited UTF-8 file with a header; see `tidy_columns`.
@@ -36,6 +38,7 @@ def read_tidy_csv(
         numbers, words, flags, dates: names of the columns of each kind.
         delimiter: between two values.
         missing: spellings of missing values.
+        true_words, false_words: spellings of flags.
         date_format: as for strptime; empty for ISO 8601.
 
     Raises:
@@ -50,6 +53,8 @@ def read_tidy_csv(
             include_columns=list(types),
             column_types=types,
             null_values=list(missing),
+            true_values=list(true_words),
+            false_values=list(false_words),
             strings_can_be_null=True,
             timestamp_parsers=[date_format] if date_format else None,
         ),

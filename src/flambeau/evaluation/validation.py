@@ -89,13 +89,15 @@ def validate_predictions(task: str, metric: str, targets: np.ndarray, prediction
     else:
         losses = np.square(targets - predictions)
     loss = float(losses.mean())
-    if metric == "log_loss" or not np.isfinite(loss):  # no score is defined where the model has diverged
+    worst = float("-inf") if higher_is_better(metric) else float("inf")
+    if not np.isfinite(loss):  # the model has diverged
+        score = worst
+    elif metric == "log_loss":
         score = loss
     elif metric == "rmse":
         score = loss**0.5
     elif metric == "accuracy" and task == "classification":
         score = float((predictions.argmax(axis=1) == targets).mean())
     else:
-        worst = 0.0 if higher_is_better(metric) else float("inf")
         score = score_predictions(task, targets, predictions).get(metric, worst)
     return Validation(loss, score, float(losses.std() / len(losses) ** 0.5))

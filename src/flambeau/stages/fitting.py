@@ -28,9 +28,7 @@ from flambeau.stages.technique import Stage, make_loss, make_optimizer, make_tec
 from flambeau.stages.validating import predict_rows
 from flambeau.training.checkpoint import CheckpointError
 from flambeau.training.loop import Technique
-from flambeau.training.losses import (
-    Loss,
-)
+from flambeau.training.losses import Loss
 from flambeau.training.precision import lay_out
 from flambeau.training.session import Session
 from flambeau.transforms.table import TablePreparation

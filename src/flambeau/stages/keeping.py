@@ -11,10 +11,10 @@ import torch
 from safetensors.numpy import save as save_arrays
 
 from flambeau.data.batches import ordered_batches
-from flambeau.data.samples import Samples
+from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.deploy.familiar import save_familiar
+from flambeau.deploy.familiar_files import save_familiar
 from flambeau.deploy.familiar_fit import fit_familiar, rows_to_compare
 from flambeau.errors import RunError
 from flambeau.insight.report import write_report
@@ -57,6 +57,7 @@ def describe_data(samples: Samples, source: str | None) -> dict[str, Any]:
         "count": len(samples),
         "schema": samples.schema.to_json(),
         "class_counts": counts,
+        "stored": {PictureFiles: "files", PictureArray: "arrays"}.get(type(samples.pictures), "rows"),
         "ids": list(samples.ids) if listed else [],
         "targets": samples.targets.tolist() if listed else [],
         "digests": list(samples.digests) if listed else [],

@@ -15,6 +15,7 @@ from torch import Tensor
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Preparation, load_bundle
+from flambeau.deploy.files import SEEN
 from flambeau.errors import RunError
 from flambeau.models.joined import Ensemble
 from flambeau.recipe import Choices
@@ -25,7 +26,6 @@ from flambeau.stages.journal import Journal
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler
 
-SEEN = "seen.safetensors"
 FEWEST_UNTOUCHED = 10
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from flambeau.errors import RunError
 from flambeau.records import RunFolder
@@ -81,10 +82,17 @@ def check_script(run: RunFolder, script: str, *, timeout_seconds: float | None =
         return compare_weights(run.model / "weights.safetensors", weights, done.stdout)
 
 
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Equal in type, shape and every bit: unlike as numbers, -0.0 is not 0.0, and NaN is itself."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
+
+
 def compare_weights(one: Path, other: Path, output: str = "") -> Comparison:
     """Two files of weights, tensor by tensor."""
     first, second = load_file(one), load_file(other)
-    differing = [name for name in first if name not in second or not torch.equal(first[name], second[name])]
+    differing = [name for name in first if name not in second or not same_bits(first[name], second[name])]
     differing += [name for name in second if name not in first]
     largest = 0.0
     for name in differing:

@@ -70,8 +70,7 @@ class RunFacts:
     @property
     def from_arrays(self) -> bool:
         """Whether the pictures came as arrays, not as files."""
-        names = self.folder.read_json("data.json")["ids"]
-        return bool(names) and names[0] == "picture 1"
+        return bool(self.folder.read_json("data.json")["stored"] == "arrays")
 
     @property
     def pretrained(self) -> bool:
@@ -98,7 +97,7 @@ def read_facts(run: RunFolder) -> RunFacts:
     """
     if not run.finished:
         raise RunError("this run is not finished", where=run.path, command=f"flambeau resume {run.path}")
-    if not (run.path / "trainings.json").is_file():
+    if not (run.path / "trainings.json").is_file() or "stored" not in run.read_json("data.json"):
         raise RunError(
             "this run was made by a flambeau that did not yet write down what a script needs",
             where=run.path,

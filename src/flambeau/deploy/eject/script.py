@@ -28,6 +28,7 @@ from flambeau.deploy.eject.usual_facts import known_facts
 from flambeau.deploy.eject.words import (
     EPOCH_WITHOUT_VALIDATION,
     epoch_lines,
+    in_docstring,
     score_line,
     source_name,
     story_of,
@@ -111,8 +112,10 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         constants.append(f"HEAD_CHANGES: dict[int, dict[int, dict[str, Any]]] = {head_changes}")
     own_imports = [line for line in reading.imports if line not in IMPORTS]
     return {
-        "title": f"{source_name(facts)}: {spec.name} for {facts.task}, as in the run {facts.folder.name}.",
-        "story": story_of(facts),
+        "title": in_docstring(
+            f"{source_name(facts)}: {spec.name} for {facts.task}, as in the run {facts.folder.name}."
+        ),
+        "story": in_docstring(story_of(facts)),
         "imports": "\n".join([IMPORTS, *own_imports]),
         "constants": "\n".join(constants),
         "reading": reading.function,
@@ -268,5 +271,4 @@ def _by_epoch(changes: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 
 def _start_is_ensemble(facts: RunFacts) -> bool:
-    start = RunFolder(facts.folder.path).path / "start" / "model.json"
-    return '"ensemble"' in start.read_text(encoding="utf-8")[:40]
+    return bool(facts.folder.read_json("start/model.json")["name"] == "ensemble")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from flambeau.deploy.eject.picture_sources import Reading, path_constant, run_co
 from flambeau.deploy.eject.text import Code, call, literal, wrapped
 
 SUMMARY = "Columns (name → one value a row) and targets, in the order of the run."
+FLAG_WORDS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {},
+    {"true_words": ("yes", "Yes", "YES", "y", "Y"), "false_words": ("no", "No", "NO", "n", "N")},
+)
 GROUP_OF_KIND = {"number": "numbers", "boolean": "flags", "category": "words", "date": "dates"}
 
 
@@ -98,9 +103,14 @@ def _ways_to_read(facts: RunFacts, path: Path) -> Iterator[str]:
         options: dict[str, object] = {} if layout.delimiter == "," else {"delimiter": layout.delimiter}
         if any(formats):
             options["date_format"] = formats.pop()
-        for missing in (("",), ("", "NA"), ("", "?"), MISSING_SPELLINGS):
+        for missing, words in itertools.product(
+            (("",), ("", "NA"), ("", "?"), MISSING_SPELLINGS), FLAG_WORDS
+        ):
             spelled = {} if missing == ("",) else {"missing": missing}
-            yield call("read_tidy_csv", Code("DATA"), **given, **options, **spelled)
+            flags = words if "flags" in given else {}
+            if words and not flags:
+                continue
+            yield call("read_tidy_csv", Code("DATA"), **given, **options, **spelled, **flags)
     if suffix in (".parquet", ".pq"):
         yield call("read_tidy_parquet", Code("DATA"), **given)
     yield call("read_columns", Code("DATA"), _kinds(facts, targets))

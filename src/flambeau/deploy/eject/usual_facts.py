@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
+from flambeau.data.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.specialise.given import Facts, Instead
 from flambeau.evaluation.validation import MOST_CALIBRATED
@@ -134,12 +136,29 @@ def known_facts(facts: RunFacts) -> Facts:
         return usual_facts(
             **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
         )
-    return usual_facts(
+    source = Path(str(recipe.source))
+    table = _reader_facts(source.suffix.lower()) if recipe.data.test is None else {}
+    known = usual_facts(
         **common,
         kinds={str(column.kind) for column in facts.bundle.schema.used_columns},
         scaling="" if facts.started else recipe.table.scaling or "quantile",
         largest_cardinality=max((*preparation.cardinalities, 0)),
     )
+    return {**known, **table}
+
+
+def _reader_facts(suffix: str) -> dict[str, dict[str, object]]:
+    """Which branch of `read_table` a file of that suffix takes."""
+    delimited, packed = suffix in DELIMITED_SUFFIXES, suffix in (".parquet", ".pq")
+    listed = suffix in (".jsonl", ".ndjson", ".json")
+    return {
+        "read_table": {
+            "suffix in DELIMITED_SUFFIXES": delimited,
+            "suffix in ('.parquet', '.pq')": packed,
+            "suffix in ('.jsonl', '.ndjson', '.json')": listed,
+            "suffix in TABLE_SUFFIXES": True,
+        }
+    }
 
 
 def _is_calibrated(facts: RunFacts) -> bool:

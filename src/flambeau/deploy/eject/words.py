@@ -54,8 +54,13 @@ def score_line(task: str) -> str:
 
 
 def source_name(facts: RunFacts) -> str:
-    """The last part of the source, as it stands in a docstring."""
-    return Path(str(facts.recipe.source)).name.replace("\\", "").replace('"', "'")
+    """The last part of the source."""
+    return Path(str(facts.recipe.source)).name
+
+
+def in_docstring(text: str) -> str:
+    """Text that cannot end a docstring or escape from it, whatever names are in it."""
+    return text.replace("\\", "/").replace('"', "'")
 
 
 def story_of(facts: RunFacts) -> str:
