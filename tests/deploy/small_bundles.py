@@ -11,6 +11,9 @@ import numpy as np
 import torch
 
 from flambeau.deploy.bundle import Bundle, Preparation, save_bundle
+from flambeau.deploy.familiar import Familiar
+from flambeau.deploy.familiar_files import save_familiar
+from flambeau.deploy.familiar_fit import fit_familiar
 from flambeau.models.build import ModelSpec, build_model, ensemble_spec
 from flambeau.records.files import digest_file
 from flambeau.schema import Column, PictureFacts, Schema, Task
@@ -116,8 +119,22 @@ BUNDLES: dict[str, Callable[[], Bundle]] = {
 
 
 def write_bundle(folder: Path, kind: str = "mlp") -> Path:
-    save_bundle(folder, BUNDLES[kind](), RECIPE)
+    bundle = BUNDLES[kind]()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_familiar(folder, familiar_of(bundle))
+    save_bundle(folder, bundle, RECIPE)
     return folder
+
+
+def familiar_of(bundle: Bundle) -> Familiar:
+    """What made-up training rows of the right shapes look like."""
+    preparation, draw = bundle.preparation, torch.Generator().manual_seed(0)
+    if isinstance(preparation, PicturePreparation):
+        pictures = torch.rand(60, preparation.channels, *preparation.size, generator=draw)
+        return fit_familiar(bundle.module, [(pictures,)], "pictures")
+    numbers = torch.randn(60, len(preparation.numbers), generator=draw)
+    codes = torch.randint(0, 3, (60, len(preparation.categories)), generator=draw)
+    return fit_familiar(bundle.module, [(numbers, codes)], "table")
 
 
 def alter(folder: Path, name: str, content: bytes | Any) -> None:

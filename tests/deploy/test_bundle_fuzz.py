@@ -18,10 +18,12 @@ from test_bundle_loads import trial_inputs
 
 from flambeau.data.rows import rows_as_columns
 from flambeau.data.samples import PictureArray, Samples
-from flambeau.deploy.answer import answer_to_json, describe_prediction, predict_inputs
+from flambeau.deploy.answer import answer_to_json, describe_prediction
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.card import read_card_parts, write_card
-from flambeau.deploy.files import check_files
+from flambeau.deploy.familiar import predict_and_compare
+from flambeau.deploy.familiar_files import load_familiar
+from flambeau.deploy.files import OPTIONAL, check_files
 from flambeau.errors import FlambeauError, RunError
 from flambeau.records.files import to_json
 
@@ -37,7 +39,9 @@ def outcome(folder: Path) -> str:
     """ "refused" or "works", by everything that a person would do with a bundle; any other error passes."""
     try:
         bundle = load_bundle(folder)
-        for prediction in predict_inputs(bundle, trial_inputs(bundle)):
+        familiar = load_familiar(folder, bundle)
+        predictions, _ = predict_and_compare(bundle, familiar, trial_inputs(bundle))
+        for prediction in predictions:
             to_json(describe_prediction(bundle, prediction))
         for answer in answer_to_json(bundle, raw_samples(bundle), batch=2):
             to_json(answer)
@@ -266,6 +270,22 @@ def test_a_file_that_no_digest_vouches_for_is_not_enough(copy: Any) -> None:
         (folder / "versions.json").write_text(json.dumps({**versions, "digests": fewer}))
         with pytest.raises(RunError, match="damaged"):
             load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_known_file_that_was_added_is_refused(name: str, copy: Any, tmp_path: Path) -> None:
+    folder, elsewhere = copy("mlp"), tmp_path / "elsewhere"
+    (folder / name).unlink(missing_ok=True)
+    sign(folder)
+    assert outcome(folder) == "works"
+    (folder / name).write_text("{}")
+    with pytest.raises(RunError, match="altered or damaged") as caught:
+        load_bundle(folder)
+    assert name in str(caught.value)
+    (folder / name).unlink()
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(RunError, match="altered or damaged"):
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize("version", ["'; rm -rf ~; '", 7, None, "1.0" * 100])

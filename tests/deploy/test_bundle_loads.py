@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import nn
 
 from flambeau.deploy.answer import predict_inputs
 from flambeau.deploy.bundle import Bundle, load_bundle, weights_digest
-from flambeau.deploy.rebuild import members_of
+from flambeau.deploy.rebuild import BoundedBuild, TooLargeError, members_of
 from flambeau.errors import FlambeauError, ModelError, RunError
 from flambeau.models.build import ModelSpec, build_model
 from flambeau.models.joined import Ensemble
@@ -179,3 +180,34 @@ def test_an_ensemble_is_taken_apart_only_so_deep() -> None:
     with pytest.raises(ModelError, match="too deep"):
         members_of(spec)
     assert isinstance(BUNDLES["bag"]().module, Ensemble)
+
+
+MAKERS: dict[str, Callable[[int], object]] = {
+    "randint": lambda n: torch.randint(5, (n, n)),
+    "randperm": lambda n: torch.randperm(n * n),
+    "tensor": lambda n: torch.tensor([0] * (n * n)),
+    "ones_like": lambda n: torch.ones_like(torch.ones(1).expand(n, n)),
+    "new_full": lambda n: torch.ones(1).new_full((n, n), 2.0),
+    "new_zeros": lambda n: torch.ones(1).new_zeros(n, n),
+    "outer": lambda n: torch.outer(torch.ones(n), torch.ones(n)),
+    "meshgrid": lambda n: torch.meshgrid(torch.ones(n), torch.ones(n), indexing="ij"),
+    "tril": lambda n: torch.tril_indices(n, n),
+    "expand": lambda n: torch.ones(1).expand(n, n),
+    "sum": lambda n: torch.ones(n, 1) + torch.ones(n),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_whatever_makes_numbers_is_bounded(maker: str) -> None:
+    with BoundedBuild(200, 100, empty_on_meta=True):
+        MAKERS[maker](4)
+    with BoundedBuild(1000, 100, empty_on_meta=True), pytest.raises(TooLargeError):
+        MAKERS[maker](100)
+
+
+def test_what_makes_no_numbers_costs_none() -> None:
+    with BoundedBuild(100, 100, empty_on_meta=False) as bound:
+        weights = torch.empty(10, 10)
+        torch.nn.init.kaiming_uniform_(weights)
+        weights.data.t().split(5)
+    assert bound.numbers == 0 and not bound.exceeded

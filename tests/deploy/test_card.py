@@ -12,7 +12,7 @@ from small_bundles import BUNDLES, alter, scores_of, write_bundle
 
 from flambeau.deploy.card import CardParts, read_card_parts, write_card
 from flambeau.deploy.markdown import number, plain, table
-from flambeau.errors import FlambeauError
+from flambeau.errors import FlambeauError, RunError
 from flambeau.schema import Column
 
 EVIL = "<script>a(1)</script>|`x`[a](javascript:b)\n# top *b* _i_ ![p](http://e.vil/x) www.e.vil me@e.vil \x1b[2J"
@@ -52,6 +52,19 @@ def test_every_kind_of_model_has_a_card(tmp_path: Path, kind: str) -> None:
     bundle = BUNDLES[kind]()
     assert parts.weights == sum(tensor.numel() for tensor in bundle.module.state_dict().values())
     assert f"{parts.weights:,} numbers" in write_card(parts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "held"), [("mlp", "prepared values of"), ("cnn", "features and brightness of")]
+)
+def test_kept_training_rows_are_told(tmp_path: Path, kind: str, held: str) -> None:
+    folder = write_bundle(tmp_path, kind)
+    assert f"**This bundle holds {held} 60 training rows**" in (folder / "MODEL_CARD.md").read_text()
+    (folder / "familiar.safetensors").unlink()
+    assert "This bundle holds" not in write_card(read_card_parts(folder))
+    alter(folder, "familiar.safetensors", b"not tensors")
+    with pytest.raises(RunError, match="damaged"):
+        read_card_parts(folder)
 
 
 def test_pretrained_weights_are_told_with_their_licence(tmp_path: Path) -> None:

@@ -16,14 +16,10 @@ from flambeau.data.read import read
 from flambeau.data.samples import PictureArray
 from flambeau.deploy.answer import predict_inputs
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.familiar import (
-    FILE,
-    Familiar,
-    load_familiar,
-    predict_and_compare,
-    save_familiar,
-)
+from flambeau.deploy.familiar import Familiar, predict_and_compare
+from flambeau.deploy.familiar_files import load_familiar, read_familiar, save_familiar
 from flambeau.deploy.familiar_fit import MOST_ROWS, fit_familiar, rows_to_compare
+from flambeau.deploy.files import FAMILIAR
 from flambeau.errors import RunError
 from flambeau.models.build import ModelSpec
 from flambeau.models.cnn import SmallCNN
@@ -192,21 +188,21 @@ def test_a_saved_one_answers_alike(
     own = {"pictures": pictures, "table": table}[kind]
     inputs = (smooth_pictures(20, 5),) if kind == "pictures" else correlated_rows(20, 5)
     save_familiar(tmp_path, own)
-    kept = load_familiar(tmp_path)
+    kept = read_familiar(tmp_path)
     assert kept is not None and kept.kind == kind and kept.layer == own.layer
     expected = own.distances(own.features(module, inputs))
     np.testing.assert_array_equal(kept.distances(kept.features(module, inputs)), expected)
-    assert (tmp_path / FILE).stat().st_size < 2_000_000
+    assert (tmp_path / FAMILIAR).stat().st_size < 2_000_000
 
 
 def test_a_bundle_without_one_has_none(tmp_path: Path) -> None:
-    assert load_familiar(tmp_path) is None
+    assert read_familiar(tmp_path) is None
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "no metadata", "nan", "shape", "no bank"])
 def test_a_damaged_one_is_told(damage: str, table: Familiar, tmp_path: Path) -> None:
     save_familiar(tmp_path, table)
-    path = tmp_path / FILE
+    path = tmp_path / FAMILIAR
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-100])
     elif damage == "text":
@@ -225,15 +221,15 @@ def test_a_damaged_one_is_told(damage: str, table: Familiar, tmp_path: Path) -> 
             del tensors["combinations.bank"]
         save_file(tensors, path, None if damage == "no metadata" else metadata)
     with pytest.raises(RunError, match="knows of its training data is damaged"):
-        load_familiar(tmp_path)
+        read_familiar(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_run_keeps_what_its_training_data_looks_like(tmp_path: Path) -> None:
     run = fb.train("digits", out=tmp_path / "run", epochs=3, threads=1, folds=0)
     bundle = load_bundle(run.folder.model)
-    assert FILE in json.loads((run.folder.model / "versions.json").read_text())["digests"]
-    familiar = load_familiar(run.folder.model)
+    assert FAMILIAR in json.loads((run.folder.model / "versions.json").read_text())["digests"]
+    familiar = load_familiar(run.folder.model, bundle)
     assert familiar is not None and familiar.layer == "head"
     samples = read("digits", Recipe())
     assert isinstance(samples.pictures, PictureArray) and isinstance(bundle.preparation, PicturePreparation)

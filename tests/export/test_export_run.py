@@ -56,6 +56,7 @@ def test_a_picture_is_answered_as_predict_does(to: str, picture_run: fb.Run, a_p
     report = picture_run.export(to=to)
     assert report["agreement"] <= report["tolerance"] == 1e-5
     assert report["origin"] == "the test part" and report["rows"] >= 5
+    assert report["compared_with"] == "flambeau predict of the files"
     assert picture_run.folder.verify_digests() == {}
     script = Path(report["example"]).read_text()
     assert "import flambeau" not in script and len(script.splitlines()) <= 35
@@ -121,6 +122,8 @@ def test_only_exports_are_overwritten(table_run: fb.Run, tmp_path: Path) -> None
     with pytest.raises(RunError, match="will not be overwritten"):
         table_run.export(target, to="torchscript")
     assert target.read_text() == "something dear to somebody"
+    with pytest.raises(UsageError, match=r"ends in \.pt or \.ts"):
+        table_run.export(tmp_path / "notes.txt", to="torchscript")
     target.unlink()
     table_run.export(target, to="torchscript")
     table_run.export(target, to="torchscript")
@@ -135,7 +138,7 @@ def test_the_command_line_prints_the_file_and_its_agreement(
     assert run_command(words) == 0
     said = capsys.readouterr()
     assert f"wrote     {tmp_path / 'm.pt'}" in said.out and "max|a-b| / max|a|" in said.out
-    assert "TorchScript is deprecated" in said.err
+    assert "with the trained model" in said.out and "TorchScript is deprecated" in said.err
     assert run_command([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["format"] == "torchscript"
 

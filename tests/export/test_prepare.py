@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from export_bundles import KINDS, some_columns
+from export_bundles import KINDS, some_columns, table_bundle
 
 from flambeau.deploy.export.dates import date_part
 from flambeau.deploy.export.inputs import category_codes, column_as_raw
 from flambeau.deploy.export.normal import normal_quantiles
 from flambeau.deploy.export.prepare_pictures import PicturePixels
 from flambeau.deploy.export.prepare_table import TableColumns
+from flambeau.deploy.export.rows import made_up_columns
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.scaling import DATE_PARTS, number_part
-from flambeau.transforms.table import CategoryFeature, fit_table
+from flambeau.transforms.table import CategoryFeature, TablePreparation, fit_table
 
 SHAPES = [(1, 1), (1, 50), (7, 300), (16, 16), (97, 131), (30, 20), (128, 128), (15, 17)]
 
@@ -100,3 +101,14 @@ def test_spellings_of_a_category_share_its_code() -> None:
     assert codes["Red"] == 4 and "red" not in codes
     assert codes[""] == codes["NA"] == 1
     assert category_codes(CategoryFeature("c", ("NA.",), missing=False))[""] == 0
+
+
+def test_columns_of_which_only_other_parts_were_kept_are_made_up() -> None:
+    bundle = table_bundle("regression", "mlp", "standard")
+    assert isinstance(bundle.preparation, TablePreparation)
+    kept = tuple(f for f in bundle.preparation.numbers if f.part not in ("value", "days"))
+    preparation = TablePreparation(kept, ())
+    columns = made_up_columns(bundle, preparation, 50, np.random.default_rng(0))
+    assert set(columns) == {"area", "sold"} and columns["sold"].dtype.kind == "M"
+    numbers, _ = preparation.transform(columns)
+    assert numbers.shape == (50, len(kept)) and numbers.std(axis=0).min() > 0

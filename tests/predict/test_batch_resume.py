@@ -121,7 +121,8 @@ def test_other_inputs_models_and_options_are_refused_until_begun_anew(
     begun()
     with pytest.raises(RunError, match="the options are others") as raised:
         predict(tables(), rows, target, keep=("id",))
-    assert (raised.value.got, raised.value.expected) == ("--batch 8, --keep id", "--batch 8, --keep ")
+    assert str(raised.value.got).startswith("--batch 8, --keep id, --threads ")
+    assert str(raised.value.expected).startswith("--batch 8, --keep , --threads ")
     with pytest.raises(RunError, match="the model is another one") as raised:
         predict(other, rows, target)
     assert raised.value.command == "flambeau predict --restart"
@@ -256,3 +257,19 @@ def test_a_full_disk_stops_with_a_sentence_and_goes_on(tmp_path: Path, tables: T
     assert "going on after 5,000 inputs of 5,000" in again.stderr
     assert summary.rows == 5_000
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_other_threads_and_another_torch_are_refused(
+    tmp_path: Path, tables: Tables, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.csv"
+    with pytest.raises(KeyboardInterrupt):
+        predict(tables(), rows, target, StopAfter("rows", 5), threads=1)
+    with pytest.raises(RunError, match="the options are others") as caught:
+        predict(tables(), rows, target, threads=2)
+    assert "--threads 1" in str(caught.value) and "--threads 2" in str(caught.value)
+    plan = target.with_name("out.csv.parts") / "plan.json"
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "torch": "1.0"}))
+    with pytest.raises(RunError, match="torch is of another version"):
+        predict(tables(), rows, target, threads=1)
+    assert predict(tables(), rows, target, threads=2, restart=True).resumed == 0

@@ -180,10 +180,12 @@ def test_what_is_unlike_the_training_rows_is_told_for_each(tmp_path: Path, table
     rows = list(csv.DictReader(target.read_text().splitlines()))
     assert [row["strange"] for row in rows] == [
         "",
-        "area: 900 above 120; colour: unknown 'mauve'",
-        "area: 20.5 below 30",
-        "area: not readable; built: not readable",
-        "area: missing; built: missing",
+        "'area' is 900, outside of 30 to 120 where the model was trained; "
+        "'colour' is 'mauve', which the model was not trained on",
+        "'area' is 20.5, outside of 30 to 120 where the model was trained",
+        "'area' is no number and counts as missing; 'built' is no date and counts as missing",
+        "'area' is missing, which it was not where the model was trained; "
+        "'built' is missing, which it was not where the model was trained",
     ]
     assert (summary.rows, summary.strange, summary.errors) == (5, 4, 0)
     assert [record["message"] for record in told if record["kind"] == "finding"] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_a_full_queue_refuses_and_tells_when_to_come_again() -> None:
 def test_a_wait_beyond_the_limit_is_refused_before_it_begins() -> None:
     async def test(batcher: Batcher) -> None:
         model = Slow()
-        batcher.seconds_each = 20.0
+        batcher.seconds_each[model] = 20.0
         ask(batcher, model, 1, 2)
         with pytest.raises(RefusalError) as refused:
             ask(batcher, model, 3)
@@ -177,5 +178,117 @@ def test_a_client_that_left_is_not_computed_for() -> None:
         assert model.batches == [[1], [3]]
         await asyncio.sleep(0)  # the places are given back by callbacks
         assert batcher.waiting == 0
+
+    run(test)
+
+
+def test_decoding_does_not_hold_up_the_event_loop_and_waits_for_its_models_turn() -> None:
+    async def test(batcher: Batcher) -> None:
+        first, second = Slow(), Slow()
+        decoding, go = threading.Event(), threading.Event()
+        decoded: list[int] = []
+
+        def job_of(model: Slow, number: int) -> Job:
+            job = Job(model, 1)
+
+            def decode() -> None:
+                decoded.append(number)
+                decoding.set()
+                assert go.wait(10)
+                job.inputs = [number]
+
+            job.decode = decode
+            batcher.admit(job)
+            return job
+
+        jobs = [job_of(first, 1), job_of(second, 2)]
+        batcher.submit(jobs[0])
+        await asyncio.to_thread(decoding.wait, 10)
+        began = time.monotonic()
+        batcher.submit(jobs[1])
+        lone = ask(batcher, first, 3)
+        assert time.monotonic() - began < 5
+        assert decoded == [1]
+        go.set()
+        assert await asyncio.gather(*(job.future for job in jobs), lone) == [[2], [4], [6]]
+        assert first.batches == [[1], [3]] or first.batches == [[1, 3]]
+        assert decoded == [1, 2]
+
+    run(test)
+
+
+def test_what_is_not_of_this_batchs_model_is_put_aside_before_it_is_decoded() -> None:
+    async def test(batcher: Batcher) -> None:
+        first, second = Slow(), Slow()
+        first.let.clear()
+        began: list[list[list[int]]] = []
+        futures = [ask(batcher, first, 0)]
+        await busy_with(first)
+        other = Job(second, 1)
+
+        def decode() -> None:
+            began.append(list(first.batches))
+            other.inputs = [1]
+
+        other.decode = decode
+        futures.append(ask(batcher, first, 2))
+        batcher.admit(other)
+        batcher.submit(other)
+        futures += [other.future, ask(batcher, first, 3)]
+        first.let.set()
+        assert await asyncio.gather(*futures) == [[0], [4], [2], [6]]
+        assert began == [[[0], [2, 3]]]
+
+    run(test)
+
+
+def test_one_large_request_leaves_room_for_others() -> None:
+    async def test(batcher: Batcher) -> None:
+        model = Slow()
+        model.let.clear()
+        futures = [ask(batcher, model, *range(100, 200))]
+        await busy_with(model)
+        assert batcher.waiting == 4
+        futures.append(ask(batcher, model, 1))
+        model.let.set()
+        assert [len(answers) for answers in await asyncio.gather(*futures)] == [100, 1]
+        assert [1 in batch for batch in model.batches].index(True) <= 2
+
+    run(test, Limits(batch=4, queue=8))
+
+
+def test_the_time_of_one_model_tells_nothing_about_another() -> None:
+    async def test(batcher: Batcher) -> None:
+        slow, quick = Slow(), Slow()
+        slow.let.clear()
+        batcher.seconds_each = {slow: 20.0, quick: 0.001}
+        futures = [ask(batcher, slow, 1), ask(batcher, quick, *range(1000, 3000))]
+        assert batcher.expected_wait() == pytest.approx(20.032)
+        slow.let.set()
+        await asyncio.gather(*futures)
+        assert batcher.expected_wait() == 0
+        assert batcher.seconds_each[slow] < 20.0
+
+    run(test, Limits(batch=32))
+
+
+def test_what_nobody_waits_for_is_told_to_be_decoded_no_more() -> None:
+    async def test(batcher: Batcher) -> None:
+        model = Slow()
+        model.let.clear()
+        first = ask(batcher, model, 1)
+        await busy_with(model)
+        left = Job(model, 1, lambda: True, lambda: pytest.fail("nobody waits for this"))
+        batcher.admit(left)
+        left.decoded = asyncio.get_running_loop().create_future()
+        batcher.submit(left)
+        await asyncio.sleep(0.05)
+        assert not left.decoded.done()
+        model.let.set()
+        await left.decoded
+        assert left.decode is None
+        assert await first == [2]
+        with pytest.raises(RefusalError):
+            await left.future
 
     run(test)

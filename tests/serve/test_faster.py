@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.serve.faster import PackedConvolution, pack
+from flambeau.deploy.serve.limits import Limits
+from flambeau.deploy.serve.models import load_model
 
 
 def loaded(folder: Path, name: str) -> Bundle:
@@ -79,3 +81,24 @@ def test_what_cannot_be_packed_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     if torch.backends.mkldnn.is_available():
         assert pack(bundle, 8) == "its filters cannot be packed: no such kernel"
     assert torch.equal(bundle.module(sample), before)
+
+
+def test_what_differs_for_one_picture_alone_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = loaded(tmp_path, "small_cnn")
+    forward = PackedConvolution.forward
+
+    def wrong_for_one(self: PackedConvolution, features: Tensor) -> Tensor:
+        return forward(self, features) * (1.01 if len(features) == 1 else 1.0)
+
+    monkeypatch.setattr(PackedConvolution, "forward", wrong_for_one)
+    if torch.backends.mkldnn.is_available():
+        assert "change its outputs" in pack(bundle, 8)
+        assert not [part for part in bundle.module.modules() if isinstance(part, PackedConvolution)]
+
+
+def test_the_model_that_is_loaded_to_be_served_is_packed(tmp_path: Path) -> None:
+    model = load_model(str(picture_bundle(tmp_path)), Limits())
+    packed = [part for part in model.bundle.module.modules() if isinstance(part, PackedConvolution)]
+    assert bool(packed) == torch.backends.mkldnn.is_available()

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import uvicorn
 from served import ROW, exchange, picture_bundle, running, table_bundle
 
 from flambeau.cli.main import run
+from flambeau.deploy.serve.app import App
 from flambeau.deploy.serve.limits import Limits
 from flambeau.deploy.serve.models import Models, load_model
+from flambeau.deploy.serve.run import _Server
+from flambeau.deploy.versions.store import register
 from flambeau.errors import RunError, UsageError
 
 
@@ -106,3 +111,29 @@ def test_a_key_that_cannot_stand_in_a_header(bundles: Path, capsys: pytest.Captu
 def test_a_row_for_the_example_is_complete(bundles: Path) -> None:
     model = load_model(str(bundles / "table-regression"), Limits())
     assert {column.name for column in model.bundle.schema.used_columns} == set(ROW)
+
+
+def test_it_is_not_ready_from_the_moment_it_begins_to_stop(bundles: Path) -> None:
+    app = App(Models([load_model(str(bundles / "table-regression"), Limits())]), Limits())
+    app.ready = True
+    server = _Server(uvicorn.Config(app), lambda port: None, app.stop_being_ready)
+    server.handle_exit(signal.SIGTERM, None)
+    assert not app.ready and server.should_exit and not server.force_exit
+
+
+def test_a_word_with_two_meanings_is_not_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLAMBEAU_MODELS", raising=False)
+    first = picture_bundle(Path("first"))
+    register(first, "wine", tag="production")
+    shutil.copytree(first, "wine")
+    served = load_model("wine", Limits())
+    assert served.name == "wine" and served.bundle.schema.task == "classification"
+    shutil.rmtree("wine")
+    assert load_model("wine", Limits()).version == "1"
+    picture_bundle(Path("wine"), "regression")
+    with pytest.raises(UsageError, match="two meanings") as caught:
+        load_model("wine", Limits())
+    assert "./wine or wine@1" in str(caught.value)
+    assert load_model("wine@1", Limits()).version == "1"
+    assert load_model("./wine", Limits()).bundle.schema.task == "regression"

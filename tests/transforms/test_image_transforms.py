@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
+from flambeau.data.load import load_picture
+from flambeau.transforms import image
 from flambeau.transforms.augment import (
     augment_pictures,
     change_brightness,
@@ -235,3 +238,24 @@ def test_equal_seeds_give_equal_pictures_and_each_picture_its_own_change() -> No
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert len({tuple(picture.flatten()[:5].tolist()) for picture in first}) == 6
     assert torch.equal(augment_pictures(pictures, seeded()), pictures)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_large_pictures_are_resampled_channel_by_channel_to_equal_bits(
+    interpolation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = 256 if dtype == torch.uint8 else 65_536
+    pixels = torch.randint(0, largest, (2, 67, 91, 3), generator=seeded(3)).to(dtype).permute(0, 3, 1, 2)
+    for size in ((16, 24), (100, 7), (5, 1), (67, 30)):
+        whole = resize_pictures(pixels, size, interpolation=interpolation)  # type: ignore[arg-type]
+        monkeypatch.setattr(image, "LARGE_VALUES", 1)
+        parts = resize_pictures(pixels, size, interpolation=interpolation)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        assert torch.equal(whole, parts) and whole.dtype == parts.dtype
+
+
+def test_load_options_are_what_a_loader_takes() -> None:
+    options = PicturePreparation((4, 6), 1, 16, "pad", "bicubic").load_options
+    named = set(inspect.signature(load_picture).parameters) - {"source", "max_pixels"}
+    assert set(options) == named and options["size"] == (4, 6) and options["fit"] == "pad"

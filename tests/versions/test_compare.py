@@ -89,11 +89,46 @@ def test_models_of_other_questions_are_not_compared(trained: Path, things: Path,
         compare(*folders(trained, "good-1", "poor-1"), str(tmp_path / "absent.csv"))
 
 
-@pytest.mark.slow
-def test_a_model_that_was_trained_on_all_samples_has_no_test_part_left(things: Path, tmp_path: Path) -> None:
-    run = fb.train(things, target="kind", out=tmp_path / "all-1", epochs=1, **{**QUICK, "folds": 2})
-    with pytest.raises(RunError, match="all-1 was trained on samples that would test it"):
-        compare(run.folder, run.folder)
+@pytest.fixture(scope="module")
+def folded(things: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the cross-validated runs one and two (the same folds), and three (other folds)."""
+    root = tmp_path_factory.mktemp("folded")
+    for name, epochs, seed in (("one", 6, 0), ("two", 1, 0), ("three", 1, 1)):
+        fb.train(things, target="kind", out=root / name, epochs=epochs, seed=seed, **{**QUICK, "folds": 2})
+    return root
+
+
+def test_cross_validated_runs_are_compared_by_what_their_folds_kept(folded: Path) -> None:
+    told: list[dict] = []
+    result = compare(*folders(folded, "one", "two"), listener=told.append)
+    kept = [load_file(folded / name / "evaluation.safetensors") for name in ("one", "two")]
+    assert result["rows"] == 120
+    for scores, name in zip(result["scores"], ("one", "two"), strict=True):
+        own = json.loads((folded / name / "scores.json").read_text())["test"]
+        assert scores["accuracy"] == pytest.approx(own["accuracy"]["value"])
+    order = [np.argsort(arrays["indices"]) for arrays in kept]
+    expected = paired_difference(
+        "classification", "accuracy", kept[0]["targets"][order[0]],
+        kept[1]["predictions"][order[1]], kept[0]["predictions"][order[0]],
+    )  # fmt: skip
+    assert result["differences"]["accuracy"] == pytest.approx(expected, abs=1e-9)
+    assert any("cross-validations" in str(record) for record in told)
+
+
+def test_why_cross_validated_runs_are_not_compared(folded: Path, trained: Path, tmp_path: Path) -> None:
+    one = RunFolder(folded / "one")
+    for other, reason in (
+        (RunFolder(folded / "three"), "another split"),
+        (RunFolder(trained / "good-1"), "another split"),
+        (RunFolder.of_bundle(folded / "two" / "model"), "is a bundle"),
+    ):
+        with pytest.raises(RunError, match="after a cross-validation") as caught:
+            compare(one, other)
+        assert reason in str(caught.value)
+    result = compare(
+        one, RunFolder(folded / "three"), str(make_things(tmp_path / "n.csv", rows=40, first=500))
+    )
+    assert result["rows"] == 40
 
 
 def test_the_command_prints_a_table_and_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from made_things import QUICK
 import flambeau as fb
 from flambeau.cli.main import run as run_command
 from flambeau.deploy.bundle import load_bundle
+from flambeau.deploy.files import MOST_JSON_BYTES, REQUIRED, VERSIONS
 from flambeau.deploy.packed import is_packed_bundle, recipe_without_paths, ship, unpack_bundle
 from flambeau.errors import FlambeauError, ModelError, UsageError
 from flambeau.recipe import load_recipe
@@ -53,13 +54,17 @@ def test_no_path_of_this_machine_is_in_it(bundle: Path, things: Path, tmp_path: 
 
 
 def test_paths_in_a_recipe_become_names() -> None:
-    text = 'source: "/data/my photos"  # given. The data.\n  test: null\n  name: /srv/net.py:Net\n  name: adamw\n'
-    text += (
-        '  pretrained: "C:\\\\w\\\\a.pth"\n  test: relative/x.csv\n  source: "/caf\\xE9/d\\u00e9j\\u00e0"\n'
+    text = (
+        'source: "/data/my photos"  # given. The data.\nseed: 1\n'
+        'data:\n  test: ../secret/x.csv  # kept\n  target: price/m2\n  drop: [a/b, "c\\\\d"]\n'
+        'model:\n  name: /srv/net.py:Net\n  pretrained: "C:\\\\w\\\\a.pth"\n'
+        'later: {new_key: "/caf\\xE9/d\\u00e9j\\u00e0", other: [~/x, secret\\y.csv, "C:z.csv"], model: timm/vit_tiny}\n'
     )
     assert recipe_without_paths(text) == (
-        'source: "my photos"  # given. The data.\n  test: null\n  name: "net.py:Net"\n  name: adamw\n'
-        '  pretrained: "a.pth"\n  test: relative/x.csv\n  source: "déjà"\n'
+        'source: "my photos"  # given. The data.\nseed: 1\n'
+        'data:\n  test: "x.csv"  # kept\n  target: price/m2\n  drop: [a/b, "c\\\\d"]\n'
+        'model:\n  name: "net.py:Net"\n  pretrained: "a.pth"\n'
+        'later: {new_key: "déjà", other: ["x", "y.csv", "z.csv"], model: timm/vit_tiny}\n'
     )
 
 
@@ -140,6 +145,14 @@ def test_zips_that_hold_no_bundle_or_too_much(tmp_path: Path, bundle: Path) -> N
         packed.writestr("b/versions.json", "{}")
     with pytest.raises(FlambeauError, match="no bundle, or several"):
         fb.load(tmp_path / "two.zip")
+    for name, size, told in (("model.json", MOST_JSON_BYTES, "larger than"), ("model.json", 0, "no whole")):
+        with zipfile.ZipFile(tmp_path / "odd.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in bundle.iterdir():
+                if path.name != name or size > 0:
+                    content = path.read_bytes() + (bytes(size) if path.name == name else b"")
+                    packed.writestr(f"a/{path.name}", content)
+        with pytest.raises(FlambeauError, match=told):
+            fb.load(tmp_path / "odd.zip")
     ship(bundle, tmp_path / "cut.zip", "things")
     (tmp_path / "cut.zip").write_bytes((tmp_path / "cut.zip").read_bytes()[:-2000])
     with pytest.raises(FlambeauError):
@@ -149,7 +162,8 @@ def test_zips_that_hold_no_bundle_or_too_much(tmp_path: Path, bundle: Path) -> N
 @pytest.mark.slow
 def test_a_zip_bomb_is_stopped(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.writestr("a/versions.json", "{}")
+        for name in (VERSIONS, *REQUIRED[1:]):
+            packed.writestr(f"a/{name}", "{}")
         with packed.open("a/weights.safetensors", "w") as stream:
             for _ in range(300):
                 stream.write(bytes(2**20))

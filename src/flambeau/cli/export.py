@@ -41,7 +41,9 @@ def command(run_name: str | None, to: str, out: str | None, quantize: str | None
     click.echo(f"rows      {report['rows']:,}: {report['origin']}")
     if "agreement" in report:
         limit = f"(at most {report['tolerance']:.0e})"
-        click.echo(f"agrees    max|a-b| / max|a| = {report['agreement']:.1e} {limit}")
+        click.echo(
+            f"agrees    max|a-b| / max|a| = {report['agreement']:.1e} {limit} with {report['compared_with']}"
+        )
     else:
         for line in _quantized_lines(report["precision"], report["quantized"]):
             click.echo(line)

@@ -176,7 +176,8 @@ def compare(
 ) -> None:
     """Score FIRST and SECOND (runs, bundles or NAME@VERSION) on the same samples, with the interval of the difference.
 
-    The samples are the test part of FIRST, or all of DATA. Neither model may have been trained on any of them.
+    The samples are the test part of FIRST, or all of DATA. Neither model may have been trained on any of them; of
+    two runs with the same folds of the same data, the predictions that the folds kept are compared.
     """
     from flambeau.cli.show import make_show
 

@@ -57,6 +57,10 @@ _BROKEN_PICTURE = (
 )
 
 
+class TooManyPixelsError(ValueError):
+    """A picture whose header declares more pixels than are allowed; it was not unpacked."""
+
+
 def picture_size(source: str | Path | BinaryIO) -> tuple[int, int, int, int]:
     """Height, width, channels and bits a channel of a picture as `decode_picture` would give it.
 
@@ -110,14 +114,15 @@ def decode_picture(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not a picture, damaged, truncated or too large; names the file and says why.
+        TooManyPixelsError: too large; names the file and says how large.
+        ValueError: not a picture, damaged or truncated; names the file and says why.
     """
     if channels not in (1, 3) or bits not in (8, 16):
         raise ValueError(f"channels must be 1 or 3 and bits 8 or 16; got {channels} and {bits}")
     with _opened_picture(source) as image:
         width, height = image.size
         if width * height > max_pixels:
-            raise ValueError(
+            raise TooManyPixelsError(
                 f"it has {height:,} x {width:,} = {width * height:,} pixels, more than the limit of "
                 f"{max_pixels:,} (data.max_pixels)"
             )
@@ -145,6 +150,8 @@ def _opened_picture(source: str | Path | BinaryIO) -> Iterator[ImageFile]:
             yield _parse_header(source)
     except FileNotFoundError:
         raise
+    except TooManyPixelsError as error:
+        raise TooManyPixelsError(f"{name}: {error}") from error
     except _BROKEN_PICTURE as error:
         raise ValueError(f"{name}: {str(error) or type(error).__name__}") from error
 

@@ -39,8 +39,9 @@ TABLE_SUFFIXES = (
     ".ods",
 )
 
-_THOUSANDS_PATTERN = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$"
-_ZONE_PATTERN = r"(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?\s*(?:Z|UTC|[+-]\d\d:?\d\d)?$"
+ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+THOUSANDS_PATTERN = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$"
+ZONE_PATTERN = r"(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?\s*(?:Z|UTC|[+-]\d\d:?\d\d)?$"
 
 
 def read_table(
@@ -171,7 +172,7 @@ def _is_text(column: pyarrow.ChunkedArray) -> bool:
 
 def _number_values(column: pyarrow.ChunkedArray) -> np.ndarray:
     if _is_text(column):
-        thousands = pc.match_substring_regex(column, _THOUSANDS_PATTERN)
+        thousands = pc.match_substring_regex(column, THOUSANDS_PATTERN)
         column = pc.if_else(thousands, pc.replace_substring(column, ",", ""), column)
         plain = pc.match_substring_regex(column, NUMBER_PATTERN)
         column = pc.if_else(plain, column, pyarrow.scalar(None, column.type))
@@ -218,8 +219,8 @@ def _date_values(column: pyarrow.ChunkedArray, date_format: str) -> np.ndarray:
 
 def parse_dates(texts: pyarrow.ChunkedArray, date_format: str = "") -> pyarrow.ChunkedArray:
     """Texts as timestamps in seconds; what is not written in that format (empty: ISO 8601) becomes null."""
-    texts = pc.replace_substring_regex(texts, _ZONE_PATTERN, r"\1")
-    formats = (date_format,) if date_format else ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+    texts = pc.replace_substring_regex(texts, ZONE_PATTERN, r"\1")
+    formats = (date_format,) if date_format else ISO_FORMATS
     if not date_format:
         texts = pc.replace_substring_regex(texts, r"^(\d{4}-\d\d-\d\d) +", r"\1T")
     parsed = [pc.strptime(texts, format=one, unit="s", error_is_null=True) for one in formats]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from flambeau.data.load import fit_pixels, load_picture
 from flambeau.data.samples import PictureFiles, Samples
@@ -41,7 +43,7 @@ def answer_samples(
     bundle: Bundle, samples: Samples, *, batch: int, max_pixels: int = 100_000_000
 ) -> Iterator[Answer]:
     """Predictions batch by batch, so that any number of samples fits into memory."""
-    device = next(iter(bundle.module.parameters())).device
+    device = device_of(bundle.module)
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(samples), batch):
             rows = list(range(start, min(start + batch, len(samples))))
@@ -59,6 +61,12 @@ def answer_samples(
                 inputs = _table_inputs(bundle.preparation, samples, rows, device)
             predictions = np.empty(0) if inputs is None else predict_inputs(bundle, inputs)
             yield Answer(rows, predictions, problems)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes: where its first parameter or buffer is, or the CPU if it has none."""
+    first = next(chain(module.parameters(), module.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def predict_inputs(bundle: Bundle, inputs: tuple[torch.Tensor, ...]) -> np.ndarray:
@@ -121,13 +129,7 @@ def read_pixels(
         name: what the person calls it; told in place of the file's path.
         max_pixels: pictures with more are refused before they are unpacked.
     """
-    options: dict[str, Any] = {
-        "size": preparation.size,
-        "channels": preparation.channels,
-        "bits": preparation.bits,
-        "fit": preparation.fit,
-        "interpolation": preparation.interpolation,
-    }
+    options = preparation.load_options
     try:
         if isinstance(source, np.ndarray):
             # torch warns of memory that is read-only, such as that of a mapped file.

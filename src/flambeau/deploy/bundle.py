@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
@@ -181,8 +180,10 @@ def _preparation_to_json(bundle: Bundle) -> dict[str, Any]:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Each tensor in memory of its own: on memory that is aligned otherwise, kernels may answer otherwise."""
     try:
-        return load_tensors(path.read_bytes())
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunError("the weights cannot be read", where=path, got=str(error)[:200]) from error
 

@@ -12,15 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flambeau.deploy.files import MODEL, PREPARATION, SCHEMA, WEIGHTS, read_facts, read_mapping, read_scores
+from flambeau.deploy.files import (
+    FAMILIAR,
+    MODEL,
+    PREPARATION,
+    SCHEMA,
+    WEIGHTS,
+    read_facts,
+    read_mapping,
+    read_scores,
+)
+from flambeau.deploy.headers import count_kept_rows, count_weights
 from flambeau.deploy.markdown import number, plain, table
-from flambeau.errors import RunError
 from flambeau.schema import Schema
 
 MOST_ROWS = 50
 MOST_VALUES = 8
 FEW_TESTED = 100
-LONGEST_HEADER = 100_000_000
 
 METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
 
@@ -42,7 +50,7 @@ model.module  # the torch.nn.Module
 
 @dataclass(frozen=True)
 class CardParts:
-    """What a card is made from: the plain values of a bundle's files, and how many weights it has."""
+    """What a card is made from: plain values of a bundle's files, how many weights and how many training rows."""
 
     schema: Schema
     model: dict[str, Any]
@@ -50,6 +58,7 @@ class CardParts:
     scores: dict[str, Any]
     facts: dict[str, Any]
     weights: int
+    familiar_rows: int = 0
 
 
 def read_card_parts(folder: Path) -> CardParts:
@@ -61,28 +70,8 @@ def read_card_parts(folder: Path) -> CardParts:
         read_scores(folder),
         read_facts(folder),
         count_weights(folder / WEIGHTS),
+        count_kept_rows(folder / FAMILIAR),
     )
-
-
-def count_weights(path: Path) -> int:
-    """How many numbers a file of safetensors holds, from its header alone. Raises RunError for a damaged header."""
-    try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            text = stream.read(min(length, LONGEST_HEADER))
-        if len(text) != length:
-            raise ValueError("the header is cut off")
-        header = json.loads(text)
-        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-        total = 0
-        for shape in shapes:
-            size = 1
-            for side in shape:
-                size *= int(side)
-            total += size
-        return total
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RunError("the weights cannot be read", where=path, got=str(error)[:200]) from error
 
 
 def write_card(parts: CardParts) -> str:
@@ -156,7 +145,7 @@ def own_files(model: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _data(parts: CardParts) -> list[str]:
     data, split = parts.facts.get("data") or {}, parts.facts.get("split") or {}
     if not data:
-        return ["This bundle was written before bundles told what they were trained on."]
+        return ["This bundle was written before bundles told what they were trained on.", *_kept_rows(parts)]
     lines = [f"- source: {plain(data.get('source'))}, {number(data.get('count'))} samples"]
     if data.get("test_source"):
         lines.append(f"- tested on a source of its own: {plain(data['test_source'])}")
@@ -167,6 +156,7 @@ def _data(parts: CardParts) -> list[str]:
     told = ", ".join(f"{number(rows[part])} {part}" for part in ("train", "valid", "test") if part in rows)
     method, reason = split.get("method"), split.get("reason")
     lines.append(f"- split: {plain(method)}" + (f" ({plain(reason)})" if reason else "") + f"; {told}")
+    lines += _kept_rows(parts)
     counts = data.get("class_counts")
     if isinstance(counts, list) and len(counts) == len(parts.schema.classes):
         pairs = list(zip(parts.schema.classes, counts, strict=True))
@@ -174,6 +164,19 @@ def _data(parts: CardParts) -> list[str]:
         if len(pairs) > MOST_ROWS:
             lines += ["", f"and {len(pairs) - MOST_ROWS:,} more classes"]
     return lines
+
+
+def _kept_rows(parts: CardParts) -> list[str]:
+    if not parts.familiar_rows:
+        return []
+    held = "features and brightness of"
+    if parts.schema.source == "table":
+        held = "prepared values of"
+    return [
+        "",
+        f"**This bundle holds {held} {parts.familiar_rows:,} training rows** (in {FAMILIAR}), by which it tells "
+        "inputs that are unlike its training data. Where those data are private, so is this bundle.",
+    ]
 
 
 def _scores(parts: CardParts) -> list[str]:

@@ -8,25 +8,18 @@ their numbers once more after whitening, where a combination is strange whose va
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from flambeau.deploy.answer import predict_inputs
 from flambeau.deploy.bundle import Bundle
-from flambeau.errors import RunError
-from flambeau.records.files import write_bytes
 
-FILE, FORMAT = "familiar.safetensors", "1"
 USUAL_SHARE = 0.99
 
 Inputs = tuple[Tensor, ...]
@@ -177,76 +170,3 @@ def predict_and_compare(
     with familiar.listen(bundle.module) as heard:
         predictions = predict_inputs(bundle, inputs)
     return predictions, familiar.distances(familiar.features_of(inputs, heard))
-
-
-def save_familiar(folder: Path, familiar: Familiar) -> None:
-    """Write familiar.safetensors, atomically. Raises RunError where the folder cannot be written to."""
-    tensors: dict[str, Tensor] = {}
-    for name, view in familiar.views.items():
-        tensors[f"{name}.bank"] = view.bank.half() if name == "features" else view.bank
-        for part in ("codes", "centre", "matrix"):
-            value = getattr(view, part)
-            if value is not None:
-                tensors[f"{name}.{part}"] = value.int() if part == "codes" else value
-    views = {
-        name: {"neighbours": view.neighbours, "threshold": view.threshold}
-        for name, view in familiar.views.items()
-    }
-    metadata = {
-        "format": FORMAT,
-        "kind": familiar.kind,
-        "layer": familiar.layer,
-        "usual_share": str(USUAL_SHARE),
-        "views": json.dumps(views),
-    }
-    write_bytes(
-        folder / FILE, save_tensors({k: v.contiguous().clone() for k, v in tensors.items()}, metadata)
-    )
-
-
-def load_familiar(folder: Path) -> Familiar | None:
-    """Read familiar.safetensors of a bundle; None where it has none. Raises RunError for a damaged one."""
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"format {metadata.get('format')}, expected {FORMAT}")
-        views = {
-            str(name): _read_view(str(name), tensors, facts)
-            for name, facts in json.loads(metadata["views"]).items()
-        }
-        return Familiar(metadata["kind"], views, metadata["layer"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise RunError(
-            "what this bundle knows of its training data is damaged",
-            where=path,
-            got=str(error),
-            command=f"flambeau verify {folder.parent}",
-        ) from error
-
-
-def _read_view(name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, float]) -> View:
-    bank = tensors[f"{name}.bank"].float()
-    neighbours, threshold = int(facts["neighbours"]), float(facts["threshold"])
-    codes, centre, matrix = (tensors.get(f"{name}.{part}") for part in ("codes", "centre", "matrix"))
-    width = bank.shape[-1]
-    fits = (
-        bank.ndim == 2
-        and 1 <= neighbours <= len(bank)
-        and math.isfinite(threshold)
-        and threshold > 0
-        and (codes is None or (codes.ndim == 2 and len(codes) == len(bank)))
-        and (centre is None) == (matrix is None)
-        and (
-            centre is None or matrix is None or (centre.shape == (width,) and matrix.shape == (width, width))
-        )
-    )
-    if not fits or not all(
-        bool(part.isfinite().all()) for part in (bank, centre, matrix) if part is not None
-    ):
-        raise ValueError(f"the view '{name}' does not fit together")
-    return View(bank, neighbours, threshold, None if codes is None else codes.float(), centre, matrix)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from flambeau.records.runs import is_run
 FORMAT = 1
 WEIGHTS, VERSIONS, FACTS, CARD = "weights.safetensors", "versions.json", "facts.json", "MODEL_CARD.md"
 SCHEMA, MODEL, PREPARATION = "schema.json", "model.json", "preparation.json"
-LABELS, SCORES, RECIPE, SEEN = "labels.json", "scores.json", "recipe.yaml", "seen.safetensors"
+LABELS, SCORES, RECIPE = "labels.json", "scores.json", "recipe.yaml"
+SEEN, FAMILIAR = "seen.safetensors", "familiar.safetensors"
 
-# What every bundle of this format has. FACTS, CARD and SEEN came later, or are absent where nothing was trained.
+# What every bundle of this format has, and what came later, or is absent where nothing was trained.
 REQUIRED = (WEIGHTS, SCHEMA, MODEL, PREPARATION, LABELS, SCORES, RECIPE)
+OPTIONAL = (FACTS, CARD, SEEN, FAMILIAR)
 
 # A vocabulary of three million words takes this much; whatever is larger was made to fill the memory.
 MOST_JSON_BYTES = 64 * 2**20
@@ -55,6 +58,9 @@ def check_files(folder: Path) -> dict[str, Any]:
     missing = [name for name in REQUIRED if name not in digests]
     if missing:
         raise damaged(folder / VERSIONS, f"no digest of {missing[0]}", "a digest for every file")
+    unlisted = [name for name in OPTIONAL if name not in digests and os.path.lexists(folder / name)]
+    if unlisted:
+        raise _altered(folder, unlisted[0], "a file that was added", None)
     for name, digest in digests.items():
         if not PLAIN_NAME.fullmatch(name) or name == VERSIONS:
             raise damaged(folder / VERSIONS, repr(name)[:120], "names of files in this folder")

@@ -21,22 +21,31 @@ from flambeau.deploy.files import (
     CARD,
     MODEL,
     MOST_FILES,
+    MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     RECIPE,
+    REQUIRED,
     VERSIONS,
+    WEIGHTS,
     check_files,
     is_bundle,
     read_mapping,
 )
-from flambeau.errors import RunError, UsageError
+from flambeau.errors import DataError, RunError, UsageError
+from flambeau.recipe.yaml_core import CoreLoader, read_yaml
 from flambeau.records.files import atomic_file, digest_file, saving, write_json, write_text
 
 # Of every file in the zip, so that equal bundles are equal zips: the first day that the format knows.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 ZIP_MODE = 0o644 << 16
 
-# Keys of a recipe that may hold a path of the machine that trained.
-PATH_KEYS = ("source", "test", "name", "pretrained")
+# What a bundle knows of its training data grows by 8 bytes a sample.
+MOST_OTHER_BYTES = 2**30
+
+# Names of columns, in which a slash leads nowhere. Whatever else a recipe says may be a path of this machine.
+COLUMN_KEYS = (("data", "target"), ("data", "group"), ("data", "drop"))
+# Before the slash of a name that is no path, such as timm/vit_tiny.
+LIBRARIES = ("torchvision", "timm")
 
 
 def ship(bundle: Path, out: Path, name: str) -> list[tuple[str, str]]:
@@ -109,22 +118,44 @@ def without_paths(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def recipe_without_paths(text: str) -> str:
-    """The text of a recipe with every full path in its values cut to its last part; its comments stay."""
-    keys = "|".join(PATH_KEYS)
-    pattern = re.compile(rf'^(\s*(?:{keys}): )("(?:[^"\\]|\\.)*"|[^\s#][^\s]*)', re.MULTILINE)
+    """The text of a recipe in which every value that may be a path is cut to its last part; its comments stay.
 
-    def shorten(found: re.Match[str]) -> str:
-        value = found.group(2)
-        path = str(yaml.safe_load(value)) if value.startswith('"') else value
-        if not (path.startswith(("/", "~", "\\\\")) or PureWindowsPath(path).drive):
-            return found.group()
-        return found.group(1) + json.dumps(_last_part(path), ensure_ascii=False)
+    Raises:
+        RecipeError: it is no YAML.
+    """
+    read_yaml(text, RECIPE)
+    root = yaml.compose(text, Loader=CoreLoader)
+    for keys, node in sorted(_texts(root, ()), key=lambda pair: pair[1].start_mark.index, reverse=True):
+        if keys[:2] not in COLUMN_KEYS and _may_be_path(node.value):
+            start, end = node.start_mark.index, node.end_mark.index
+            text = text[:start] + json.dumps(_last_part(node.value), ensure_ascii=False) + text[end:]
+    return text
 
-    return pattern.sub(shorten, text)
+
+def _texts(
+    node: yaml.Node | None, keys: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], yaml.ScalarNode]]:
+    """Each text among the values, with the keys that lead to it."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _texts(value, (*keys, str(key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _texts(value, keys)
+    elif isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str":
+        yield keys, node
+
+
+def _may_be_path(value: str) -> bool:
+    if value.split("/")[0] in LIBRARIES:
+        return False
+    return "/" in value or "\\" in value or value.startswith("~") or bool(PureWindowsPath(value).drive)
 
 
 def _last_part(path: str) -> str:
-    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
+    last = re.split(r"[\\/]", path.rstrip("\\/"))[-1]
+    drive = PureWindowsPath(last).drive
+    return last.removeprefix(drive) if len(drive) == 2 else last
 
 
 def _write_zip(folder: Path, target: Path, name: str) -> None:
@@ -154,12 +185,46 @@ def unpack_bundle(path: Path) -> Path:
     """The folder of the bundle in a zip, unpacked into the cache under the digest of its bytes.
 
     Raises:
-        DataError: the zip is damaged, leads out of its folder, or is too large.
+        DataError: the zip is damaged, leads out of its folder, or is larger than a bundle of these weights.
         RunError: it holds no bundle, or several.
     """
-    limits = ArchiveLimits(files=MOST_FILES, bytes=MOST_WEIGHT_BYTES)
+    limits = ArchiveLimits(files=MOST_FILES, bytes=_declared_bytes(path))
     folder, _ = extract(path, cache_folder(), limits)
     found = [place for place in (folder, *sorted(folder.iterdir())) if is_bundle(place)]
     if len(found) != 1:
         raise RunError("this zip holds no bundle, or several", where=path, got=f"{len(found)} bundles")
     return found[0]
+
+
+def _declared_bytes(path: Path) -> int:
+    """What the one bundle in a zip unpacks to, by the zip's directory: a claim that unpacking then holds it to.
+
+    Raises:
+        DataError: the zip cannot be read, or a file of the bundle is beyond its limit.
+        RunError: it holds no bundle, or several, or files that are no part of one.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            sizes = {item.filename: item.file_size for item in packed.infolist() if not item.is_dir()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError("the archive cannot be unpacked", where=path, got=str(error)[:200]) from error
+    if len(sizes) > MOST_FILES:
+        raise DataError("the archive holds too many files", where=path, expected=f"at most {MOST_FILES:,}")
+    homes = [name.removesuffix(VERSIONS) for name in sizes if name.split("/")[-1] == VERSIONS]
+    if len(homes) != 1:
+        raise RunError("this zip holds no bundle, or several", where=path, got=f"{len(homes)} bundles")
+    missing = [name for name in REQUIRED if homes[0] + name not in sizes]
+    if missing:
+        raise RunError("this zip holds no whole bundle", where=path, got=f"no {missing[0]}")
+    for name, size in sizes.items():
+        most = MOST_WEIGHT_BYTES if name == homes[0] + WEIGHTS else MOST_OTHER_BYTES
+        if name.endswith(".json"):
+            most = MOST_JSON_BYTES
+        if size > most:
+            raise DataError(
+                "a file in this zip is larger than a bundle's can be",
+                where=path,
+                got=f"{name[:120]!r} of {size:,} bytes",
+                expected=f"at most {most:,}",
+            )
+    return sum(sizes.values())

@@ -25,7 +25,13 @@ CALLS_A_TENSOR = 100
 
 MOST_NESTED = 3
 
+# What each makes is known from its arguments; all else is counted once it is there.
 BY_SHAPE = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
+LIKE = (
+    *(torch.empty_like, torch.zeros_like, torch.ones_like, torch.full_like),
+    *(torch.rand_like, torch.randn_like, torch.randint_like),
+)
+NEW = (torch.Tensor.new_empty, torch.Tensor.new_zeros, torch.Tensor.new_ones, torch.Tensor.new_full)
 
 
 class TooLargeError(Exception):
@@ -55,18 +61,37 @@ class BoundedBuild(TorchFunctionMode):
         """Count, then call through. Raises TooLargeError beyond the bound."""
         kwargs = kwargs or {}
         self.calls -= 1
-        self.numbers -= made_numbers(func, args, kwargs)
-        if self.calls < 0 or self.numbers < 0:
-            raise TooLargeError
+        expected = made_numbers(func, args, kwargs)
+        self._spend(expected)
         if self.empty_on_meta and func is torch.empty:
             kwargs = {**kwargs, "device": "meta"}
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        self._spend(max(0, held_numbers(result, (*args, *kwargs.values())) - expected))
+        return result
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more was asked for than there may be."""
+        return self.calls < 0 or self.numbers < 0
+
+    def _spend(self, numbers: int) -> None:
+        self.numbers -= numbers
+        if self.exceeded:
+            raise TooLargeError
 
 
 def made_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """How many numbers a call of torch will put into memory, for the functions that make them from plain sizes."""
+    """How many numbers a call of torch will put into memory, as far as its arguments tell; 0 where they do not."""
     if func in BY_SHAPE:
         return _product(kwargs.get("size", args))
+    if func in LIKE:
+        return int(args[0].numel()) if args else 0
+    if func in NEW:
+        return _product(kwargs.get("size", args[1:2] if func is torch.Tensor.new_full else args[1:]))
+    if func is torch.randint:
+        return _product(kwargs.get("size", [arg for arg in args if isinstance(arg, list | tuple)]))
+    if func is torch.randperm:
+        return _product(kwargs.get("n", args[:1]))
     if func is torch.full:
         return _product(kwargs.get("size", args[:1]))
     if func is torch.linspace or func is torch.logspace:
@@ -79,6 +104,24 @@ def made_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     if func is torch.Tensor.repeat:
         return int(args[0].numel()) * _product(args[1:])
     return 0
+
+
+def held_numbers(result: Any, given: Sequence[Any]) -> int:
+    """How many numbers are in what a call of torch gave back and were not in what it was given.
+
+    A view counts by how far it exceeds the memory behind it: `expand` asks for none, what copies its result does.
+    """
+    if isinstance(result, list | tuple):
+        return sum(held_numbers(part, given) for part in result)
+    if not isinstance(result, Tensor) or result.is_meta:
+        return 0
+    if result.layout is not torch.strided:
+        return result.numel()
+    storage = result.untyped_storage()
+    known = [part for part in given if isinstance(part, Tensor) and part.layout is torch.strided]
+    if any(part.untyped_storage().data_ptr() == storage.data_ptr() for part in known):
+        return max(0, result.numel() - storage.nbytes() // result.element_size())
+    return result.numel()
 
 
 def _product(sizes: Any) -> int:
@@ -114,8 +157,8 @@ def _inner(spec: ModelSpec) -> Iterable[ModelSpec]:
 def rebuild(spec: ModelSpec, tensors: Mapping[str, Tensor], where: Path) -> nn.Module:
     """The module that `spec` describes, with these weights, in evaluation mode on the CPU.
 
-    Weights are never made twice: the module is built without memory and takes the tensors themselves. A person's own
-    class, and a model that cannot be built so, is built as usual and filled.
+    Weights are not made twice: the module is built without memory and takes the tensors themselves, which must have
+    memory of their own. A person's own class, and a model that cannot be built so, is built as usual and filled.
 
     Raises:
         ModelError: an unknown model, wrong arguments, or more than the weights could fill.
@@ -125,39 +168,51 @@ def rebuild(spec: ModelSpec, tensors: Mapping[str, Tensor], where: Path) -> nn.M
     unknown = names - MODELS.keys()
     if unknown:
         build_model(ModelSpec(min(unknown)))
-    module = None if "own" in names else _build(spec, tensors, empty_on_meta=True)
+    module = None if "own" in names else _build_empty(spec, tensors)
     if module is not None:
         check_weights(module, tensors, where)
-        # Copies, because kernels may answer otherwise in the last bit on memory that is aligned otherwise.
-        module.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
+        module.load_state_dict(dict(tensors), assign=True)
         if not _any_on_meta(module):
             return module.eval()
-    module = build_model(spec) if "own" in names else _build(spec, tensors, empty_on_meta=False)
-    if module is None:
-        module = build_model(spec)
+    bound = _bound(tensors, empty_on_meta=False)
+    module = build_model(spec) if "own" in names else _build(spec, bound, tensors)
     check_weights(module, tensors, where)
     module.load_state_dict(dict(tensors))
     return module.eval()
 
 
-def _build(spec: ModelSpec, tensors: Mapping[str, Tensor], *, empty_on_meta: bool) -> nn.Module | None:
-    """The module, or None where it cannot be built without memory; raises ModelError beyond the bound."""
-    held = sum(tensor.numel() for tensor in tensors.values())
-    bound = BoundedBuild(
-        2 * held + SPARE_NUMBERS, CALLS_A_TENSOR * len(tensors) + SPARE_CALLS, empty_on_meta=empty_on_meta
-    )
+def _bound(tensors: Mapping[str, Tensor], *, empty_on_meta: bool) -> BoundedBuild:
+    calls = CALLS_A_TENSOR * len(tensors) + SPARE_CALLS
+    return BoundedBuild(2 * _held(tensors) + SPARE_NUMBERS, calls, empty_on_meta=empty_on_meta)
+
+
+def _held(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
+
+
+def _build_empty(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> nn.Module | None:
+    """The module without memory for its weights; None where a library's constructor needs their values."""
+    bound = _bound(tensors, empty_on_meta=True)
+    try:
+        return _build(spec, bound, tensors)
+    except ModelError:
+        if bound.exceeded or spec.name not in ("torchvision", "timm"):
+            raise
+        return None
+
+
+def _build(spec: ModelSpec, bound: BoundedBuild, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The module; raises ModelError for wrong arguments, and beyond the bound."""
     try:
         with bound:
             return build_model(spec)
     except ModelError as error:
-        if isinstance(error.__cause__, TooLargeError):
+        if bound.exceeded:
             raise ModelError(
                 "the model that this bundle describes is larger than its weights",
                 got=repr(spec.to_json())[:200],
-                expected=f"one for the {held:,} numbers that the weights hold",
+                expected=f"one for the {_held(tensors):,} numbers that the weights hold",
             ) from error
-        if empty_on_meta and spec.name in ("torchvision", "timm"):
-            return None
         raise
 
 

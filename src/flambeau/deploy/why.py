@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flambeau.deploy.answer import predict_inputs
+from flambeau.deploy.answer import device_of, predict_inputs
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import UsageError, did_you_mean
 from flambeau.transforms.image import PicturePreparation
@@ -100,7 +100,7 @@ def explain_row(bundle: Bundle, columns: dict[str, np.ndarray], label: str | Non
 
     preparation = bundle.preparation
     assert isinstance(preparation, TablePreparation)
-    device = next(bundle.module.parameters()).device
+    device = device_of(bundle.module)
     arrays = preparation.transform({name: values[:1] for name, values in columns.items()})
     inputs = tuple(torch.from_numpy(array).to(device) for array in arrays)
     names = list(dict.fromkeys((*(f.column for f in preparation.numbers), *preparation.category_names)))
@@ -149,7 +149,7 @@ def explain_row(bundle: Bundle, columns: dict[str, np.ndarray], label: str | Non
 
 def _prepared(bundle: Bundle, preparation: PicturePreparation, pixels: np.ndarray) -> Tensor:
     numbers = pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
-    device = next(bundle.module.parameters()).device
+    device = device_of(bundle.module)
     return preparation.prepare(torch.from_numpy(np.ascontiguousarray(numbers))[None].to(device))
 
 

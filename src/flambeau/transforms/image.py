@@ -30,6 +30,9 @@ SMALLEST_STD = 0.01
 # Far above the rounding error of float64 and far below a level: a tie between two levels always goes up.
 TIE = 2.0**-20
 
+# Beyond this many values of pictures, resampling all channels at once takes more memory than it saves time.
+LARGE_VALUES = 2**22
+
 
 def check_pictures(pictures: Tensor) -> None:
     """Raise ValueError unless pictures are (batch, channels, height, width) with at least one pixel."""
@@ -90,6 +93,10 @@ def _resample_pictures(pictures: Tensor, size: tuple[int, int], interpolation: I
     exact = (
         not pictures.dtype.is_floating_point and interpolation != "nearest" and pictures.device.type != "mps"
     )
+    if exact and pictures.shape[1] > 1 and pictures.numel() > LARGE_VALUES:
+        # one channel after the other, because float64 takes eight times the memory of 8-bit pictures
+        channels = [_resample_pictures(channel, size, interpolation) for channel in pictures.split(1, dim=1)]
+        return torch.cat(channels, dim=1)
     # contiguous, because torch resamples pictures whose channels lie innermost more slowly in float64
     values = pictures.contiguous().to(torch.float64 if exact else torch.float32)
     if interpolation == "nearest":
@@ -189,6 +196,12 @@ class PicturePreparation:
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """What a loader of pictures takes by name, so that it gives them as this preparation takes them."""
+        names = ("size", "channels", "bits", "fit", "interpolation")
+        return {name: getattr(self, name) for name in names}
 
     def scale(self, pixels: Tensor) -> Tensor:
         """(batch, height, width, channels) uint8, or int32 for 16 bits → (batch, channels, *size), 0 to 1.

@@ -21,6 +21,7 @@ from flambeau.records import RunFolder
 from flambeau.schema import Finding
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.start import read_seen, read_tested, short_digests
+from flambeau.using.kept import kept_predictions, saw_its_test
 
 FEWEST_COMPARED = 2
 
@@ -47,7 +48,8 @@ def compare(
 
     Args:
         first, second: runs or bundles, of the same task and classes.
-        source: labelled data, all of which test; the test part of the first if None.
+        source: labelled data, all of which test. If None, the test part of the first; or, where a model was
+            cross-validated and then trained on all samples, the predictions that the folds of both runs kept.
         names: what to call them.
         listener: receives every record.
 
@@ -67,6 +69,13 @@ def compare(
     ]
     _require_same_question(*pair)
     journal = Journal(listener)
+    if source is None and (saw_its_test(first) or saw_its_test(second)):
+        targets, predictions = kept_predictions((first, second), called)
+        journal.note(
+            "these are the kept predictions of both cross-validations: each sample was answered by a model that "
+            "had not seen it, trained as the kept model was"
+        )
+        return _judge(pair, targets, predictions)
     place = source or _own_source(pair[0])
     journal.stage("read", f"reading {place}")
     read = [_read_for(contestant, place) for contestant in pair]

@@ -23,7 +23,7 @@ from flambeau.deploy.batch.plan import Plan, model_digest
 from flambeau.deploy.batch.predictors import PicturePredictor, TablePredictor
 from flambeau.deploy.batch.tables import TableRows, unread_findings
 from flambeau.deploy.bundle import load_bundle
-from flambeau.deploy.familiar import load_familiar
+from flambeau.deploy.familiar_files import load_familiar
 from flambeau.errors import RunError, UsageError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
@@ -131,7 +131,7 @@ def _make_predictor(
 ) -> TablePredictor | PicturePredictor:
     """Load the model, and look through the inputs once."""
     bundle = load_bundle(run.model)
-    familiar = load_familiar(run.model)
+    familiar = load_familiar(run.model, bundle)
     limits = load_recipe(run.model / "recipe.yaml").data
 
     def looking(name: str, count: int) -> None:
@@ -175,7 +175,11 @@ def _make_plan(
         count=fingerprint.count,
         bytes=fingerprint.bytes,
         inputs=fingerprint.digest,
-        options={"--batch": predictor.batch, "--keep": ",".join(options.keep)},
+        options={
+            "--batch": predictor.batch,
+            "--keep": ",".join(options.keep),
+            "--threads": torch.get_num_threads(),
+        },
         columns=columns.schema.to_string(show_schema_metadata=False),
     )
 

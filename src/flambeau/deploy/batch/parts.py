@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pyarrow
@@ -61,14 +62,28 @@ class Parts:
                     got=", ".join(sorted(foreign)[:5]),
                     expected="a folder of flambeau's own, or none; --out names another file",
                 )
-            lock = (self.folder / LOCK).open("wb")
+            lock = self._lock()
         with lock:
-            _lock(lock, self.folder)
             try:
                 yield
             finally:
                 if self.folder.exists() and not (self.folder / PLAN).exists():
                     self.remove()
+
+    def _lock(self) -> io.BufferedWriter:
+        """The lock, held by this process alone, and still the file of that name: another may have removed it."""
+        path = self.folder / LOCK
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (
+                suppress(FileNotFoundError),
+                ExitStack() as stack,
+            ):  # it may go at any moment until it is held
+                lock = stack.enter_context(path.open("wb"))
+                _lock(lock, self.folder)
+                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    stack.pop_all()
+                    return lock
 
     def begin(self, plan: Plan, schema: pyarrow.Schema, *, restart: bool, command: str) -> None:
         """Go on after the last whole part of the same plan, or begin anew.
@@ -129,7 +144,8 @@ class Parts:
         """Remove the folder with all that it holds."""
         # The plan goes first: without it, what a kill leaves here is thrown away.
         self._unlink(PLAN)
-        for path in list(self.folder.iterdir()):
+        # The lock goes last: who makes a new one finds nothing of this batch.
+        for path in sorted(self.folder.iterdir(), key=lambda path: path.name == LOCK):
             if _OWN.match(path.name):
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # another process may have put its lock there

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from flambeau import __version__
-from flambeau.deploy.familiar import FILE as FAMILIAR
-from flambeau.deploy.files import MODEL, PREPARATION, SCHEMA, WEIGHTS
+from flambeau.deploy.files import FAMILIAR, MODEL, PREPARATION, SCHEMA, WEIGHTS
 from flambeau.errors import RunError
 from flambeau.records.files import digest_file, write_json
 
@@ -25,6 +26,7 @@ _WHAT = {
     "bytes": "the inputs are others",
     "inputs": "the inputs are others",
     "options": "the options are others",
+    "torch": "torch is of another version, whose sums end in other digits",
     "columns": "the columns that are written are others",
 }
 
@@ -72,9 +74,9 @@ class Plan:
     Args:
         model: a digest of weights, preparation and schema.
         count, bytes, inputs: of the files, as in `Fingerprint`.
-        options: of the command, where they change what is written.
+        options: of the command, where they change what is written; the order of torch's sums depends on threads.
         columns: names and types of what is written.
-        flambeau, format: the version, and that of the parts.
+        torch, flambeau, format: the versions, and that of the parts.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Plan:
     inputs: str
     options: dict[str, Any]
     columns: str
+    torch: str = str(torch.__version__)
     flambeau: str = __version__
     format: int = FORMAT
 

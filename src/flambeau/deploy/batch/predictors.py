@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow
 import torch
 
-from flambeau.deploy.answer import picture_inputs
+from flambeau.deploy.answer import device_of, picture_inputs
 from flambeau.deploy.batch.ahead import Ahead
 from flambeau.deploy.batch.answers import AnswerColumns
 from flambeau.deploy.batch.pictures import Decoded, PictureRows
-from flambeau.deploy.batch.strange import FAR, Strangeness, join_reasons
+from flambeau.deploy.batch.strange import join_reasons, tell_rows
 from flambeau.deploy.batch.tables import Rows, TableRows
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.familiar import Familiar, predict_and_compare
+from flambeau.deploy.strange import FAR, Strangeness
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation
 
@@ -76,7 +77,8 @@ class TablePredictor:
     ) -> Iterator[tuple[Rows, np.ndarray, np.ndarray, list[str | None]]]:
         for rows in self._rows.chunks(start, chunk):
             numbers, codes = self._preparation.transform(rows.columns)
-            yield rows, numbers, codes, self._strangeness.tell(rows.columns, rows.unread, codes)
+            found = self._strangeness.find(rows.columns, rows.unread, codes)
+            yield rows, numbers, codes, tell_rows(found, len(rows))
 
     def _answer(
         self,
@@ -86,7 +88,7 @@ class TablePredictor:
         strange: list[str | None],
         columns: AnswerColumns,
     ) -> Piece:
-        device = next(iter(self._bundle.module.parameters())).device
+        device = device_of(self._bundle.module)
         found = []
         for begin in range(0, len(rows), self.batch):
             part = slice(begin, begin + self.batch)
@@ -143,7 +145,7 @@ class PicturePredictor:
         strange: list[str | None] = [None] * len(batch)
         predictions = np.empty(0)
         if read:
-            device = next(iter(self._bundle.module.parameters())).device
+            device = device_of(self._bundle.module)
             inputs = picture_inputs(self._preparation, [pixels for _, pixels in read], device)
             predictions, distances = predict_and_compare(self._bundle, self._familiar, inputs)
             _tell_far(self._familiar, distances, strange, rows)

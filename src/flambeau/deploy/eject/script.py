@@ -156,7 +156,7 @@ def _rows(facts: RunFacts) -> dict[str, Any]:
         if several:
             lines.append('plan = [one["valid"] for one in trainings["trainings"]]')
         else:
-            lines.append("train_rows, valid_rows = fitting_rows, fitting_rows[:0]")
+            lines.append("train_rows = fitting_rows")
     arguments = [
         "number" if several else str(first["number"]),
         "train_rows",

@@ -42,15 +42,13 @@ def epoch_lines(facts: RunFacts, kept: str, *, head: bool) -> str:
 
 
 def score_line(task: str) -> str:
-    """The line that prints a score of the test part."""
-    if task == "classification":
-        score = "(predictions.argmax(axis=1) == targets[test_rows]).mean()"
-        return f'print(f"accuracy on the test part: {{{score}:.4f}}")'
-    if task == "multilabel":
-        score = "((predictions > 0.5) == (targets[test_rows] > 0.5)).mean()"
-        return f'print(f"share of right labels on the test part: {{{score}:.4f}}")'
-    error = "np.sqrt(np.square(predictions - targets[test_rows]).mean())"
-    return f'print(f"RMSE on the test part: {{{error}:.6g}}")'
+    """The lines that print a score of the test part."""
+    name, score = {
+        "classification": ("accuracy", "(predictions.argmax(axis=1) == targets[test_rows]).mean()"),
+        "multilabel": ("share of right labels", "((predictions > 0.5) == (targets[test_rows] > 0.5)).mean()"),
+        "regression": ("RMSE", "np.sqrt(np.square(predictions - targets[test_rows]).mean())"),
+    }[task]
+    return f'score = {score}\nprint(f"{name} on the test part: {{score:.5g}}")'
 
 
 def source_name(facts: RunFacts) -> str:

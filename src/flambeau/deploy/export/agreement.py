@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from flambeau.data.samples import Samples
-from flambeau.deploy.answer import predict_inputs
+from flambeau.data.samples import PictureFiles, Samples
+from flambeau.deploy.answer import device_of, picture_inputs, predict_inputs, read_pixels
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.inputs import PIXELS, Raw, raw_batches
 from flambeau.deploy.export.rows import TrialRows
@@ -53,7 +53,7 @@ class Compared:
 
 
 def compare(bundle: Bundle, artefact: Artefact, rows: TrialRows, max_pixels: int) -> Compared:
-    """Ask both for every row, in batches of one and of more rows.
+    """Ask both for every row, in batches of one and of more rows; where the rows are files, each reads them itself.
 
     Raises:
         DataError: no row can be read.
@@ -61,7 +61,10 @@ def compare(bundle: Bundle, artefact: Artefact, rows: TrialRows, max_pixels: int
     exported, eager, targets = [], [], []
     for samples, raw, positions in batches_of(bundle, rows, max_pixels):
         exported.append(artefact(raw))
-        eager.append(eager_answer(bundle, samples, raw, positions))
+        if isinstance(samples.pictures, PictureFiles):
+            eager.append(file_answer(bundle, samples.pictures, positions, max_pixels))
+        else:
+            eager.append(eager_answer(bundle, samples, raw, positions))
         targets.append(samples.targets[positions])
     if not exported:
         raise DataError("none of the rows can be read", where=rows.origin, got=f"{len(rows):,} rows")
@@ -73,6 +76,24 @@ def batches_of(bundle: Bundle, rows: TrialRows, max_pixels: int) -> Iterator[tup
     for samples, chosen in rows.parts:
         for raw, positions in raw_batches(bundle, samples, chosen, max_pixels):
             yield samples, raw, positions
+
+
+def file_answer(bundle: Bundle, pictures: PictureFiles, positions: np.ndarray, max_pixels: int) -> np.ndarray:
+    """What `flambeau predict` answers for the files themselves.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    preparation = bundle.preparation
+    assert isinstance(preparation, PicturePreparation)
+    read = []
+    for position in positions.tolist():
+        path = pictures.path(position)
+        pixels = read_pixels(preparation, path, path.name, max_pixels)
+        if isinstance(pixels, str):
+            raise DataError("a picture can no longer be read", where=path, got=pixels)
+        read.append(pixels)
+    return predict_inputs(bundle, picture_inputs(preparation, read, device_of(bundle.module)))
 
 
 def eager_answer(bundle: Bundle, samples: Samples, raw: Raw, positions: np.ndarray) -> np.ndarray:

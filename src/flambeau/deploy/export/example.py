@@ -6,12 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flambeau.data.spelling import TRUE_WORDS
+from flambeau.data.spelling import FALSE_WORDS, MISSING_SPELLINGS, NUMBER_PATTERN, TRUE_WORDS
+from flambeau.data.table import ISO_FORMATS, THOUSANDS_PATTERN, ZONE_PATTERN
 from flambeau.deploy.export.inputs import RawInput
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation
 
 MARK = "Written by flambeau export."
+# `spell_category` without its limits of length
+_SPELLING = """\
+def spell(text):  # 1, 1.0 and 01 are one category, and so are true and True
+    if not re.match(NUMBER, text) or len(text) > 300 or not math.isfinite(float(text)):
+        return text.lower() if text.lower() in ("true", "false") else text
+    if text.lstrip("+-").isdigit():
+        return str(int(text))
+    number = float(text)
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+""".splitlines()
+# `parse_dates`
+_DATES = f"""\
+    if one["kind"] == "date":
+        text = re.sub(r"{ZONE_PATTERN}", r"\\1", text)
+        if not one["date_format"]:
+            text = re.sub(r"^(\\d{{4}}-\\d\\d-\\d\\d) +", r"\\1T", text)
+        for written in [one["date_format"]] if one["date_format"] else {list(ISO_FORMATS)}:
+            try:
+                return datetime.strptime(text, written).replace(tzinfo=timezone.utc).timestamp()
+            except ValueError:
+                pass  # perhaps the next one
+        return np.nan
+""".splitlines()
 TURNED = "image.getexif().get(0x0112) in (5, 6, 7, 8)"
 
 
@@ -35,7 +61,8 @@ def example_text(
         imports, reading = _row_lines(kinds, to)
     name = artefact.name
     lines = [f'"""{MARK} Answers one input: python THIS_SCRIPT {asked}"""', ""]
-    own = {"import json", "import sys", "from pathlib import Path"} | {i for i in imports if "datetime" in i}
+    own = {"import json", "import sys", "from pathlib import Path"}
+    own |= {line for line in imports if line.split()[1] in ("math", "re", "datetime")}
     others = {"import numpy as np", "import onnxruntime" if to == "onnx" else "import torch", *imports} - own
     lines += [*sorted(own, key=_import_order), "", *sorted(others, key=_import_order)]
     lines += [
@@ -110,36 +137,46 @@ def _picture_lines(preparation: PicturePreparation) -> tuple[list[str], list[str
 
 
 def _row_lines(kinds: set[str], to: str) -> tuple[list[str], list[str]]:
-    """Imports, and lines that make `values`: input name → array of one value."""
-    lines = ["def read(one, value):"]
-    imports = []
+    """Imports, and lines that make `values`: input name → array of one value, as `column_values` reads it."""
+    imports = ["import math", "import re"]
+    words = " ".join(word for word in MISSING_SPELLINGS if word)
+    lines = [f'MISSING = {{"", *"{words}".split()}}', f'NUMBER = r"{NUMBER_PATTERN}"', "", ""]
+    if kinds & {"category", "boolean"}:
+        lines += _SPELLING
+    lines += [
+        "def read(one, value):",
+        '    text = str(value).lower() if isinstance(value, bool) else str(value).strip()',
+        '    missing = value is None or text in MISSING',
+    ]  # fmt: skip
     if "category" in kinds:
+        code = "text" if to == "onnx" else 'one["codes"].get(text, one["unknown"])'
         lines += [
             '    if one["kind"] == "category":',
-            '        text = "" if value is None else str(value)',
-            "        return text"
-            if to == "onnx"
-            else '        return one["codes"].get(text, one["unknown"])',
+            '        text = "" if missing else spell(text)',
+            f"        return {code}",
         ]
-    lines += ['    if value is None or value == "":', "        return np.nan"]
+    lines += ["    if missing:", "        return np.nan"]
     if "boolean" in kinds:
-        words = ", ".join(f'"{word}"' for word in TRUE_WORDS)
         lines += [
             '    if one["kind"] == "boolean":',
-            f"        return float(str(value).lower() in ({words}))",
+            "        word = spell(text).lower()",
+            f"        return 1.0 if word in {TRUE_WORDS} else 0.0 if word in {FALSE_WORDS} else np.nan",
         ]
     if "date" in kinds:
-        imports = ["from datetime import datetime, timezone"]
-        lines += [
-            '    if one["kind"] == "date":',
-            '        written = one["date_format"]',
-            "        date = datetime.strptime(value, written) if written else datetime.fromisoformat(value)",
-            "        return date.replace(tzinfo=timezone.utc).timestamp()",
-        ]
-    lines += ["    return float(value)", "", "", "row = json.loads(sys.argv[1])"]
+        imports.append("from datetime import datetime, timezone")
+        lines += _DATES
+    lines += [
+        rf'    if re.match(r"{THOUSANDS_PATTERN}", text):',
+        '        text = text.replace(",", "")',
+        "    number = float(text) if re.match(NUMBER, text) else np.nan",
+        "    return number if math.isfinite(number) else np.nan",
+        "",
+        "",
+        "row = json.loads(sys.argv[1])",
+    ]
     array = 'np.array([read(one, row.get(one["name"]))])'
     return imports, [
-        "", "", *lines, f'values = {{one["name"]: {array} for one in about["inputs"]}}'
+        "", *lines, f'values = {{one["name"]: {array} for one in about["inputs"]}}'
     ]  # fmt: skip
 
 

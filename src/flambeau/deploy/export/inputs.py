@@ -19,6 +19,10 @@ from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import MISSING, UNKNOWN, CategoryFeature, TablePreparation
 
 PIXELS = "pixels"
+CATEGORY_MEANING = (
+    "the value as text, compared letter by letter: without spaces around it, numbers without needless digits "
+    "(1.5 and not 1.50), true and false in small letters; empty for missing; any other spelling counts as unknown"
+)
 MOST_ROWS = 32
 MOST_PIXELS = 4_000_000
 Raw = dict[str, np.ndarray]
@@ -92,7 +96,7 @@ def raw_inputs(bundle: Bundle) -> list[RawInput]:
         }.get(kind, "a number; NaN for missing")
         inputs.append(RawInput(name, kind, meaning, date_format=columns[name].date_format))
     for feature in preparation.categories:
-        meaning = "the value as text; empty for missing"
+        meaning = CATEGORY_MEANING
         inputs.append(RawInput(feature.column, "category", meaning, codes=category_codes(feature)))
     return inputs
 
@@ -176,11 +180,13 @@ def _stacked(group: list[tuple[int, np.ndarray]]) -> tuple[Raw, np.ndarray]:
 
 
 def _decoded(preparation: PicturePreparation, samples: Samples, row: int, max_pixels: int) -> np.ndarray:
-    """(height, width, channels) uint8 or int32, in the size of the file."""
+    """(height, width, channels) uint8 or int32, as the example decodes a file: large JPEGs at a half or less."""
     channels, bits = preparation.channels, preparation.bits
     if isinstance(samples.pictures, PictureFiles):
         path = samples.pictures.path(row)
-        pixels = decode_picture(path, channels=channels, bits=bits, max_pixels=max_pixels)
+        pixels = decode_picture(
+            path, channels=channels, bits=bits, size=preparation.size, max_pixels=max_pixels
+        )
     else:
         assert samples.pictures is not None
         decoded = samples.pictures.pixels[row]

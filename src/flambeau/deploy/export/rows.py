@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.data.read import read, read_test
-from flambeau.data.samples import PictureArray, Samples
+from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import FlambeauError
 from flambeau.recipe import Recipe, load_recipe
@@ -37,6 +37,11 @@ class TrialRows:
     origin: str
     real: bool = True
     unseen: bool = True
+
+    @property
+    def files(self) -> bool:
+        """Whether they are picture files, which both sides of a comparison decode for themselves."""
+        return any(isinstance(samples.pictures, PictureFiles) for samples, _ in self.parts)
 
     def __len__(self) -> int:
         return sum(len(rows) for _, rows in self.parts)
@@ -137,22 +142,29 @@ def made_up_columns(
     """Columns as `Samples` holds them, each (count,)."""
     kinds = {column.name: column.kind for column in bundle.schema.columns}
     columns: dict[str, np.ndarray] = {}
-    for feature in preparation.numbers:
-        if feature.part not in ("value", "days"):
-            continue
-        low = feature.quantiles[0] if feature.quantiles else feature.centre - 3 * feature.spread
-        high = feature.quantiles[-1] if feature.quantiles else feature.centre + 3 * feature.spread
+    for name in dict.fromkeys(feature.column for feature in preparation.numbers):
+        kind = kinds[name]
+        low, high = _fitted_range(preparation, name, kind)
         share = generator.random(count)
         values = low * (1 - share) + high * share
         missing = generator.random(count) < MISSING_SHARE
-        kind = kinds[feature.column]
         if kind == "date":
             dates = (values * 86_400).astype(np.int64).astype("datetime64[s]")
-            columns[feature.column] = np.where(missing, np.datetime64("NaT"), dates)
+            columns[name] = np.where(missing, np.datetime64("NaT"), dates)
         else:
             values = generator.integers(0, 2, count).astype(np.float64) if kind == "boolean" else values
-            columns[feature.column] = np.where(missing, np.nan, values)
+            columns[name] = np.where(missing, np.nan, values)
     for category in preparation.categories:
         known = np.array([*category.values, "a value that nobody has seen", None], dtype=object)
         columns[category.column] = known[generator.integers(0, len(known), count)]
     return columns
+
+
+def _fitted_range(preparation: TablePreparation, column: str, kind: str) -> tuple[float, float]:
+    """The range of a column's values, for dates in days; any usual one where only other parts were kept of it."""
+    for feature in preparation.numbers:
+        if feature.column == column and feature.part in ("value", "days"):
+            if feature.quantiles:
+                return feature.quantiles[0], feature.quantiles[-1]
+            return feature.centre - 3 * feature.spread, feature.centre + 3 * feature.spread
+    return (0.0, 20_000.0) if kind == "date" else (0.0, 1.0)

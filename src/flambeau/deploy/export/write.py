@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from flambeau.deploy.export.agreement import TOLERANCE
-from flambeau.deploy.export.example import MARK, about_example, example_text
+from flambeau.deploy.export.example import about_example, example_text
 from flambeau.deploy.export.export import Export
 from flambeau.deploy.export.formats import SUFFIXES, Request, check_request
+from flambeau.deploy.export.recognise import check_name, check_overwrite
 from flambeau.deploy.export.torchscript_file import LEGACY
-from flambeau.errors import ModelError, RunError
+from flambeau.errors import ModelError
 from flambeau.records import RunFolder, atomic_file, write_text
 
 EXPORTS = "exports"
@@ -40,15 +41,18 @@ def export_run(
 
     Returns:
         "file", "example", "format", "precision", "bytes", "rows" and "origin" of the comparison, "agreement"
-        (max|a-b| / max|a|), "tolerance", and for a quantized file "quantized" (see `measure_quantized`).
+        (max|a-b| / max|a|), "compared_with", "tolerance", and for a quantized file "quantized" (see
+        `measure_quantized`).
 
     Raises:
-        UsageError: an unknown format or quantization, or two that do not go together.
+        UsageError: an unknown format or quantization, two that do not go together, or a name of another format.
         RunError: the run is not finished, or another's file stands in the place.
         ModelError: the model cannot be exported, or the file does not agree with it.
     """
     request = Request(to, quantize)
     check_request(request)
+    if out is not None:
+        check_name(out, to)
     name = run.name if quantize is None else f"{run.name}-{quantize}"
     target = out or (Path() if run.model == run.path else run.path) / EXPORTS / f"{name}{SUFFIXES[to]}"
     example = about_example(target, to)
@@ -92,26 +96,9 @@ def _agree(export: Export, path: Path) -> dict[str, Any]:
         "rows": len(compared.eager),
         "origin": rows.origin,
         "agreement": compared.error,
+        "compared_with": "flambeau predict of the files" if rows.files else "the trained model",
         "tolerance": TOLERANCE,
     }
-
-
-def check_overwrite(target: Path, example: Path) -> None:
-    """Raise RunError if something stands there that flambeau did not export."""
-    for path in (target, example):
-        if path.is_dir() or (path.exists() and not _is_ours(path)):
-            raise RunError(
-                "something else stands in this place, and it will not be overwritten",
-                where=path,
-                expected="a new name, or a file that flambeau exported",
-                command="--out FILE names another place",
-            )
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether the file has the marks of an export: the script's first line, or the name of the metadata."""
-    content = path.read_bytes()
-    return MARK.encode() in content if path.suffix == ".py" else b"flambeau" in content
 
 
 def _renew_digests(run: RunFolder, paths: list[Path]) -> None:

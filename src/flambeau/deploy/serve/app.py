@@ -16,7 +16,7 @@ from flambeau.deploy.serve.metrics import Metrics
 from flambeau.deploy.serve.models import Models
 from flambeau.deploy.serve.openapi import describe_model, openapi_document
 from flambeau.deploy.serve.predicting import ClientLeftError, Predicting, Receive, Scope, dumps
-from flambeau.errors import FlambeauError, did_you_mean
+from flambeau.errors import DataError, FlambeauError, UsageError, did_you_mean
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -110,6 +110,10 @@ class App:
                 self.metrics.answered(model, refusal.status)
             await _send(send, refusal.status, JSON, refusal.body(), refusal.headers)
 
+    def stop_being_ready(self) -> None:
+        """Say at /ready that no more requests should come, while those that come are still answered."""
+        self.ready = False
+
     def _check_key(self, scope: Scope) -> None:
         """Raise RefusalError 401 unless the request has the key; compared in constant time."""
         if scope["path"] in OPEN_PATHS:
@@ -189,7 +193,7 @@ class App:
                 self.ready = True
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self.ready = False
+                self.stop_being_ready()
                 self.predicting.batcher.stop()
                 if self.predicting.pool is not None:
                     self.predicting.pool.shutdown(wait=False, cancel_futures=True)
@@ -201,11 +205,13 @@ def as_refusal(error: Exception) -> RefusalError:
     """Any exception as an answer; one that nobody expected is logged here and told without its words."""
     if isinstance(error, RefusalError):
         return error
-    if isinstance(error, FlambeauError):  # its "where" and "command" may name files
+    if isinstance(error, (DataError, UsageError)):  # its "where" and "command" may name files
         return RefusalError(422, error.what, got=error.got, expected=error.expected, hint=error.hint)
     if isinstance(error, MemoryError):
         return busy("the server has no memory left for this", 5.0)
     logger.error("a request failed", exc_info=error)
+    if isinstance(error, FlambeauError):  # the model's own fault; "got" may name files too
+        return RefusalError(500, error.what, hint="the server's log tells more")
     return RefusalError(500, "the server met something it did not expect", hint="its log tells more")
 
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -46,9 +46,13 @@ class Job:
 
     Args:
         model: that answers.
-        count: how many places in the queue its inputs take; fewer may be left once they are decoded.
+        count: how many inputs it brings; fewer may be left once they are decoded.
         gone: tells whether the client has left.
         decode: fills `inputs`; called by the inference thread, where no other threads decode.
+
+    Attributes:
+        places: of the queue that it takes.
+        decoded: done when nothing decodes it any more, whether or not anybody still waits; None if nothing ever does.
     """
 
     model: Answering
@@ -59,10 +63,16 @@ class Job:
     answers: list[Any] = field(default_factory=list)
     future: asyncio.Future[list[Any]] = field(init=False)
     deadline: float = field(init=False)
+    places: int = field(init=False)
+    decoded: asyncio.Future[None] | None = field(default=None, init=False)
 
     def is_over(self) -> bool:
         """Whether nobody waits for the answer any more."""
         return self.future.done() or self.gone()
+
+    def part(self, room: int) -> int:
+        """How many of its inputs a batch with so much room takes now; before they are decoded, at most so many."""
+        return min(room, self.count if self.decode else len(self.inputs) - len(self.answers))
 
 
 class Batcher:
@@ -78,8 +88,9 @@ class Batcher:
     ) -> None:
         self.limits = limits
         self.on_batch = on_batch
-        self.waiting = 0  # inputs that were admitted and are not answered yet; of the event loop alone
-        self.seconds_each = 0.0
+        self.waiting = 0  # places of the queue that are taken; of the event loop alone
+        self.seconds_each: dict[Answering, float] = {}
+        self._places: Counter[Answering] = Counter()
         self._admitted: dict[Job, None] = {}
         self._queue: deque[Job] = deque()
         self._wake = threading.Condition()
@@ -103,8 +114,8 @@ class Batcher:
             self._thread.join(self.limits.seconds)
 
     def expected_wait(self) -> float:
-        """Seconds until what waits now is answered, from how long the last batches took."""
-        return self.waiting * self.seconds_each
+        """Seconds until everything that waits now has had its turn, from how long each model's last batches took."""
+        return sum(places * self.seconds_each.get(model, 0.0) for model, places in self._places.items())
 
     def check_room(self) -> None:
         """Raise RefusalError 503 where the queue is full, or what waits would take longer than a request may."""
@@ -113,7 +124,10 @@ class Batcher:
             raise busy("the server has more to do than it can", wait)
 
     def admit(self, job: Job) -> None:
-        """Take a place in the queue for each input of a job, before they are decoded.
+        """Take places in the queue for a job, before its inputs are decoded.
+
+        A job takes one for each input but at most a batch of them: a larger one gives way after every batch, so that
+        nobody waits longer for it.
 
         Raises:
             RefusalError: 503, as `check_room`.
@@ -121,7 +135,9 @@ class Batcher:
         self.check_room()
         job.future = self._loop.create_future()
         job.deadline = self._loop.time() + self.limits.seconds
-        self.waiting += job.count
+        job.places = min(job.count, self.limits.batch)
+        self.waiting += job.places
+        self._places[job.model] += job.places
         self._admitted[job] = None
         job.future.add_done_callback(lambda future: self._leave(job))
 
@@ -135,8 +151,17 @@ class Batcher:
         """End a job without an answer. May be called from any thread."""
         self._loop.call_soon_threadsafe(_settle, job, error)
 
+    def end_decoding(self, job: Job) -> None:
+        """Tell that nothing decodes a job any more. May be called from any thread."""
+        job.decode = None
+        if job.decoded is not None:
+            self._loop.call_soon_threadsafe(job.decoded.set_result, None)
+
     def _leave(self, job: Job) -> None:
-        self.waiting -= job.count
+        self.waiting -= job.places
+        self._places[job.model] -= job.places
+        if not self._places[job.model]:
+            del self._places[job.model]
         self._admitted.pop(job, None)
 
     def _sweep(self) -> None:
@@ -155,7 +180,11 @@ class Batcher:
                     self._wake.wait()
                 if not self._queue:
                     return
-                parts = self._take()
+                taken = self._take()
+            # Not under the lock: the event loop waits for it to queue more.
+            parts = [
+                (job, job.inputs[len(job.answers) :][:part]) for job, part in taken if self._decoded(job)
+            ]
             if not parts:
                 continue
             began = time.perf_counter()
@@ -163,31 +192,33 @@ class Batcher:
             took = time.perf_counter() - began
             size = sum(len(inputs) for _, inputs in parts)
             model = parts[0][0].model
-            if not model.most:  # an explanation tells nothing about how long an answer takes
-                self.seconds_each += _FOLLOW * (took / size - self.seconds_each)
+            before = self.seconds_each.get(model, 0.0)
+            self.seconds_each[model] = before + _FOLLOW * (took / size - before)
             self.on_batch(model, size, took)
             self._finish(parts, answers)
 
-    def _take(self) -> list[tuple[Job, list[Any]]]:
-        """Inputs for the model of the oldest job, at most a batch; a job larger than that takes turns."""
-        room, parts, others = self.limits.batch, [], []
+    def _take(self) -> list[tuple[Job, int]]:
+        """Jobs for the model of the oldest one, and how many inputs of each: together at most a batch."""
+        room, taken, others = self.limits.batch, [], []
         model: Answering | None = None
         while self._queue and room > 0:
             job = self._queue.popleft()
-            if job.is_over() or not self._decoded(job):
-                self._loop.call_soon_threadsafe(_settle, job, None)
-                continue
-            if model is not None and job.model is not model:
-                others.append(job)
+            if job.is_over():
+                self.fail(job, RefusalError(499, "the client has left"))
+                if job.decode is not None:
+                    self.end_decoding(job)
                 continue
             if model is None:
                 model = job.model
                 room = min(room, model.most or room)
-            inputs = job.inputs[len(job.answers) : len(job.answers) + room]
-            room -= len(inputs)
-            parts.append((job, inputs))
+            elif job.model is not model:
+                others.append(job)
+                continue
+            part = job.part(room)
+            room -= part
+            taken.append((job, part))
         self._queue.extendleft(reversed(others))
-        return parts
+        return taken
 
     def _decoded(self, job: Job) -> bool:
         """Whether the inputs of a job are there, or could be made now; if not, the job has its error."""
@@ -198,7 +229,8 @@ class Batcher:
         except Exception as error:
             self.fail(job, error)
             return False
-        job.decode = None
+        finally:
+            self.end_decoding(job)
         return True
 
     def _answer(self, parts: list[tuple[Job, list[Any]]]) -> list[list[Any] | Exception]:
@@ -240,10 +272,10 @@ def _settle_all(jobs: list[tuple[Job, Exception | None]]) -> None:
 
 
 def _settle(job: Job, error: Exception | None) -> None:
-    """Give a job its answers or its error; one whose client has left gets neither."""
+    """Give a job its error, or without one its answers; a job that has either keeps it."""
     if job.future.done():
         return
-    if error is None and len(job.answers) == len(job.inputs):
+    if error is None:
         job.future.set_result(job.answers)
     else:
-        job.future.set_exception(error or RefusalError(499, "the client has left"))
+        job.future.set_exception(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -86,8 +87,9 @@ def read_rows(body: bytes, most: int) -> tuple[list[dict[str, Any]], bool]:
         raise RefusalError(
             413, "the JSON is too large", got=f"{len(body):,} bytes", expected=f"at most {JSON_BYTES:,} bytes"
         )
-    if body.count(b"{") > most + 1:  # told without parsing, which would hold up everybody else
-        raise _too_many_rows(most)
+    # Told without parsing, which would hold up everybody else.
+    if body.count(b"{") > most + 1 and (objects := _count_objects(body)) > most + 1:
+        raise _too_many_rows(f"{objects:,} objects", most)
     value = _parse(body)
     many = True
     if isinstance(value, dict):
@@ -102,11 +104,17 @@ def read_rows(body: bytes, most: int) -> tuple[list[dict[str, Any]], bool]:
     if not value:
         raise _other_shape("no rows")
     if len(value) > most:
-        raise _too_many_rows(most)
+        raise _too_many_rows(f"{len(value):,}", most)
     for number, row in enumerate(value, start=1):
         if type(row) is not dict:
             raise _other_shape(f"row {number} is of type {type(row).__name__}")
     return value, many
+
+
+def _count_objects(body: bytes) -> int:
+    """How many objects begin in a JSON body; braces in texts are none."""
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return re.sub(rb'"[^"]*"?', b"", unescaped).count(b"{")
 
 
 def check_rows(rows: Sequence[Mapping[str, Any]], model: Loaded) -> None:
@@ -125,10 +133,11 @@ def check_rows(rows: Sequence[Mapping[str, Any]], model: Loaded) -> None:
         require_inputs(model.bundle.schema, list(dict.fromkeys(name for row in rows for name in row)))
 
 
-def _too_many_rows(most: int) -> RefusalError:
+def _too_many_rows(got: str, most: int) -> RefusalError:
     return RefusalError(
         413,
         "too many rows in one request",
+        got=got,
         expected=f"at most {most:,}",
         hint="flambeau predict takes files of any size",
     )

@@ -22,7 +22,7 @@ class Limits:
         pixels: of one picture, as its header declares them.
         files, rows: pictures or rows in one request.
         batch: inputs that the model answers at once.
-        queue: inputs that may wait; a request that comes later is refused.
+        queue: inputs that may wait; a request that comes later is refused. One request counts at most a batch of them.
         seconds: from a request's first byte to its last, and from there to the start of its answer.
         header_seconds: from a connection, or a request's first byte, to the end of the request's head.
         bodies: bytes of all bodies that are read or wait at one time.

@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from flambeau.data.image import TooManyPixelsError
 from flambeau.data.load import load_picture
 from flambeau.deploy.answer import describe_prediction
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.familiar import Familiar, load_familiar, predict_and_compare
+from flambeau.deploy.familiar import Familiar, predict_and_compare
+from flambeau.deploy.familiar_files import load_familiar
 from flambeau.deploy.serve.drift import FAR, Strange, TableWatch
+from flambeau.deploy.serve.faster import pack
 from flambeau.deploy.serve.limits import Limits, RefusalError
 from flambeau.deploy.serve.rows import quick_columns
-from flambeau.deploy.versions.resolve import is_stored, resolve_bundle
+from flambeau.deploy.versions.resolve import find_bundle
 from flambeau.errors import UsageError
 from flambeau.recipe import load_recipe
 from flambeau.records.files import digest_file
@@ -29,6 +32,7 @@ from flambeau.transforms.table import TablePreparation
 
 NAME = re.compile(r"\w[\w.+-]{0,99}")
 LARGE_PIXELS = 4_000_000
+SHOWN = "the picture"  # what a picture that was sent is called
 
 # One large picture at a time is unpacked, so that many of them at once cannot fill the memory.
 _one_large = threading.Lock()
@@ -82,13 +86,13 @@ class Loaded:
             "interpolation": preparation.interpolation,
         }
         try:
-            return load_picture(BytesIO(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
-        except (ValueError, OSError) as error:
-            if "more than the limit of" not in str(error) or self.pixels <= LARGE_PIXELS:
-                raise _unreadable(error) from None
-        try:
+            try:
+                return load_picture(_Sent(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
+            except TooManyPixelsError:
+                if self.pixels <= LARGE_PIXELS:
+                    raise
             with _one_large:
-                return load_picture(BytesIO(body), **options, max_pixels=self.pixels)
+                return load_picture(_Sent(body), **options, max_pixels=self.pixels)
         except (ValueError, OSError) as error:
             raise _unreadable(error) from None
 
@@ -169,8 +173,13 @@ class Models:
         return (model for versions in self.by_name.values() for model in versions.values())
 
 
-def load_model(word: str, limits: Limits) -> Loaded:
-    """The model that a person means by "RUN" or "name=RUN", where RUN is anything that `resolve_bundle` finds.
+def load_model(word: str, limits: Limits, on_note: Callable[[str], None] = lambda text: None) -> Loaded:
+    """The model that a person means by "RUN" or "name=RUN", ready to answer: checked, packed and warmed up.
+
+    Args:
+        word: where RUN is anything that `find_bundle` finds.
+        limits: of a picture and of a batch.
+        on_note: told of what is not as usual.
 
     Raises:
         FlambeauError: there is no such model, it is damaged, or its name cannot stand in an address.
@@ -180,27 +189,43 @@ def load_model(word: str, limits: Limits) -> Loaded:
         name, word = given, rest
     else:
         name = ""
-    folder = resolve_bundle(word)
-    version = folder.name if is_stored(word) else digest_file(folder / "weights.safetensors")[:8]
-    name = name or (word.partition("@")[0] if is_stored(word) else _name_of(folder))
+    found = find_bundle(word)
+    folder = found.folder
+    version = found.version or digest_file(folder / "weights.safetensors")[:8]
+    name = name or (found.name if found.kind == "version" else _for_address(found.name))
     if not NAME.fullmatch(name):
         raise UsageError("this name cannot stand in an address", got=name, expected="name=RUN")
     bundle = load_bundle(folder)
     recipe = load_recipe(folder / "recipe.yaml")
-    return Loaded(name, version, bundle, min(limits.pixels, recipe.data.max_pixels), load_familiar(folder))
+    model = Loaded(
+        name, version, bundle, min(limits.pixels, recipe.data.max_pixels), load_familiar(folder, bundle)
+    )
+    reason = pack(bundle, limits.batch)
+    if reason:
+        on_note(f"{name} runs as it is: {reason}")
+    model.warm_up(limits.batch)
+    return model
 
 
-def _name_of(folder: Path) -> str:
-    """A run's name, or that of a bundle's folder, made safe for an address."""
-    path = folder.resolve()
-    name = path.parent.name if path.name == "model" else path.name
+def _for_address(name: str) -> str:
+    """The name of a run or of a bundle, made safe for an address."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "model"
 
 
+class _Sent(BytesIO):
+    """A picture that was sent, called so in messages, and not by an address of this process's memory."""
+
+    name = SHOWN
+
+    def __repr__(self) -> str:
+        return SHOWN
+
+
 def _unreadable(error: Exception) -> RefusalError:
-    text = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "the picture", str(error)).replace(" (data.max_pixels)", "")
-    text = text.removeprefix("the picture: ")
-    if "more than the limit of" in text:
+    text = str(error).removeprefix(f"{SHOWN}: ")
+    if isinstance(error, TooManyPixelsError):
+        # that option is of a recipe, which the client does not have
+        text = text.removesuffix(" (data.max_pixels)")
         return RefusalError(413, "the picture is too large", got=text)
     return RefusalError(
         422, "this cannot be read as a picture", got=text, expected="JPEG, PNG, WebP, TIFF, BMP, GIF or PNM"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,7 @@ class Predicting:
         self.pool = ThreadPoolExecutor(decoders, "decode") if decoders else None
         self.held = 0  # bytes of bodies
         self.explaining = 0
+        self._explainers: dict[Loaded, Explaining] = {}  # one a model, as the batcher times each on its own
 
     async def predict(self, model: Loaded, scope: Scope, receive: Receive) -> bytes:
         """The body of the answer. Raises RefusalError, FlambeauError or ClientLeftError."""
@@ -55,6 +57,7 @@ class Predicting:
         query = scope["query_string"]
         self.batcher.check_room()
         body = await self._read_body(headers, receive)
+        job: Job | None = None
         try:
             kind = headers.get(b"content-type", b"").decode("latin-1")
             inputs = await read_inputs(model, kind, body, self.limits)
@@ -71,7 +74,7 @@ class Predicting:
                 self.batcher.submit(job)
                 answers = await job.future
         finally:
-            self.held -= len(body)
+            self._let_go(len(body), job)
         if not inputs.many:
             return dumps(answers[0])
         named = [{"input": name, **answer} for name, answer in zip(inputs.names, answers, strict=True)]
@@ -102,6 +105,13 @@ class Predicting:
             self.held -= size
             raise
         return b"".join(parts) if len(parts) > 1 else parts[0]
+
+    def _let_go(self, size: int, job: Job | None) -> None:
+        """Count a body as held no more, once nothing decodes its parts, which may be after its request has ended."""
+        if job is not None and job.decoded is not None and not job.decoded.done():
+            job.decoded.add_done_callback(lambda _: self._let_go(size, None))
+        else:
+            self.held -= size
 
     def _too_large(self, size: int) -> RefusalError:
         return RefusalError(
@@ -150,7 +160,7 @@ class Predicting:
 
         self.explaining += 1
         try:
-            job.model = Explaining(model)
+            job.model = self._explainers.setdefault(model, Explaining(model))
             await self._queue(job, decode)
         finally:
             self.explaining -= 1
@@ -159,6 +169,7 @@ class Predicting:
     async def _queue(self, job: Job, decode: Callable[[], None]) -> None:
         """Admit a job, decode its inputs in a thread, and wait until it is answered."""
         self.batcher.admit(job)
+        job.decoded = asyncio.get_running_loop().create_future()
         if self.pool is None:
             job.decode = decode
             self.batcher.submit(job)
@@ -172,6 +183,8 @@ class Predicting:
                 self.batcher.fail(job, error)
             else:
                 self.batcher.submit(job)
+            finally:
+                self.batcher.end_decoding(job)
 
         self.pool.submit(decode_and_submit)
         await job.future

@@ -20,7 +20,6 @@ import torch
 import uvicorn
 
 from flambeau.deploy.serve.app import HTML, JSON, App, Text
-from flambeau.deploy.serve.faster import pack
 from flambeau.deploy.serve.limits import Limits
 from flambeau.deploy.serve.models import Loaded, Models, load_model
 from flambeau.deploy.serve.page import page_headers, page_models, render_page
@@ -54,9 +53,12 @@ class Address:
 class _Server(uvicorn.Server):
     """uvicorn's server, which tells when it is ready, looks after slow clients, and ends with 0 after a signal."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[int], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[int], None], on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self.on_ready = on_ready
+        self.on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. uvloop takes one new connection a turn, so under load new clients would wait for many seconds."""
@@ -101,6 +103,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A first signal stops gracefully, a second one at once."""
+        self.on_stop()
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -131,12 +134,7 @@ def serve(
         FlambeauError: no such model, a damaged one, or a port that is taken.
     """
     torch.set_num_threads(threads or usable_cores())
-    models = Models([load_model(word, limits) for word in words])
-    for model in models:
-        reason = pack(model.bundle, limits.batch)
-        if reason:
-            on_note(f"{model.name} runs as it is: {reason}")
-        model.warm_up(limits.batch)
+    models = Models([load_model(word, limits, on_note) for word in words])
     html = render_page(models, locked=bool(api_key)).encode()
     page = Text(200, HTML, html, tuple(_as_bytes(page_headers())))
     app = App(models, limits, api_key=api_key, page=page, decoders=min(4, usable_cores() - 1))
@@ -164,7 +162,7 @@ def serve(
         names = tuple(f"{model.name}, version {model.version}" for model in models)
         on_ready(Address(url, names, _example(models.default, url, bool(api_key))))
 
-    server = _Server(config, ready)
+    server = _Server(config, ready, app.stop_being_ready)
     try:
         with _at_work():
             server.run()
