@@ -189,7 +189,7 @@ def test_inputs_to_predict_from_tables_and_json(tmp_path: Path) -> None:
     (tmp_path / "less.csv").write_text("colour,sise\nred,9\n")
     with pytest.raises(DataError, match="needs 1 more column: size") as error:
         read_inputs([str(tmp_path / "less.csv")], schema, Recipe())
-    assert "did you mean 'sise'?" in str(error.value)
+    assert "'sise' was given; did you mean 'size'?" in str(error.value)
 
 
 def test_inputs_to_predict_from_pictures(tmp_path: Path) -> None:

@@ -137,8 +137,13 @@ def test_yes_and_no_and_hostile_names(tmp_path: Path) -> None:
 
 def test_changed_data_are_told(table: Path, tmp_path: Path) -> None:
     run = fb.train(table, target="y", out=tmp_path / "run", **{**SMALL, "epochs": 1})
-    table.write_text(table.read_text() + "0.5,0.5,0.5\n")
-    with pytest.raises(RunError, match="have changed"):
+    before = table.read_text()
+    for changed in (before + "0.5,0.5,0.5\n", before.replace(before.splitlines()[3], "0.5,0.5,0.5")):
+        table.write_text(changed)
+        with pytest.raises(RunError, match="have changed"):
+            eject(run.folder)
+    table.unlink()
+    with pytest.raises(RunError, match="cannot be read"):
         eject(run.folder)
 
 

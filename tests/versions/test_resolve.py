@@ -99,8 +99,8 @@ def test_the_whole_way_on_the_command_line(say: Say, things: Path) -> None:
     code, out, _ = say("models", "register", "poor-1", "--name", "things", "--note", "quick")
     assert (code, out.splitlines()[0]) == (0, "things@1  models/things/1")
     assert say("models", "register", "good-1", "--name", "things", "--tag", "production")[0] == 0
-    assert say("models", "tag", "things", "1", "production")[1] == "production is things@1, before things@2\n"
-    assert say("models", "rollback", "things")[1] == "production is things@2, before things@1\n"
+    assert say("models", "tag", "things", "1", "production")[1] == "production is things@1; it was things@2\n"
+    assert say("models", "rollback", "things")[1] == "production is things@2 again; it was things@1\n"
     lines = say("models")[1].splitlines()
     assert [line.split()[0] for line in lines] == ["model", "things@2", "things@1"]
     assert "production" in lines[1] and "quick" in lines[2]

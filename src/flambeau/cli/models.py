@@ -23,7 +23,7 @@ class Changes(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """In the order in which a person needs them."""
-        return ["register", "tag", "rollback", "compare", "remove"]
+        return ["list", "register", "tag", "rollback", "compare", "remove"]
 
 
 def store_option(command: Command) -> Command:
@@ -54,6 +54,20 @@ def command(context: click.Context, store_name: str | None, as_json: bool) -> No
     context.obj = store_name
     if context.invoked_subcommand is not None:
         return
+    _list(context, as_json)
+
+
+@command.command("list", short_help="List the versions; the same as without a word.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each version, one a line.")
+@store_option
+@click.pass_context
+def listing(context: click.Context, as_json: bool, store_name: str | None) -> None:
+    """List the versions in the store, the newest of each model first, with their tags and main scores."""
+    context.obj = store_name or context.obj
+    _list(context, as_json)
+
+
+def _list(context: click.Context, as_json: bool) -> None:
     rows = list_versions(_store(context, None))
     if as_json:
         for row in rows:
@@ -137,7 +151,7 @@ def default_name(run: str) -> str:
 def move_tag(context: click.Context, name: str, version: int, tag: str, store_name: str | None) -> None:
     """Let TAG, such as production, point to VERSION of the model NAME."""
     before = store.move_tag(name, version, tag, store=_store(context, store_name))
-    told = f", before {name}@{before}" if before not in (None, version) else ""
+    told = f"; it was {name}@{before}" if before not in (None, version) else ""
     click.echo(f"{tag} is {name}@{version}{told}")
 
 
@@ -149,7 +163,7 @@ def move_tag(context: click.Context, name: str, version: int, tag: str, store_na
 def rollback(context: click.Context, name: str, tag: str, store_name: str | None) -> None:
     """Let TAG (without it, production) of the model NAME point to the version that it pointed to before."""
     before, present = store.roll_back(name, tag, store=_store(context, store_name))
-    click.echo(f"{tag} is {name}@{present}, before {name}@{before}")
+    click.echo(f"{tag} is {name}@{present} again; it was {name}@{before}")
 
 
 @command.command("remove", short_help="Remove a version.")

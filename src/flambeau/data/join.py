@@ -1,7 +1,8 @@
-"""A source and a separate test source as one set of samples."""
+"""A source and a separate test source as one set of samples, and the fingerprint of such a set."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,3 +58,12 @@ def _join_pictures(samples: Samples, test: Samples) -> PictureFiles | PictureArr
         got="files and arrays, or arrays of different sizes",
         expected="both as files, or both as arrays of one size",
     )
+
+
+def fingerprint(samples: Samples) -> str:
+    """blake2b over every sample's name, content and target, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, content in zip(samples.ids, samples.digests, strict=True):
+        digest.update(f"{name}\0{content}\0".encode())
+    digest.update(np.ascontiguousarray(samples.targets).tobytes())
+    return digest.hexdigest()

@@ -138,14 +138,24 @@ def rows_as_columns(rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[s
 
 def require_inputs(schema: Schema, known: Sequence[str]) -> None:
     """Raise DataError that names the columns which a model needs and which are not there."""
-    missing = [column.name for column in schema.used_columns if column.name not in known]
+    wanted = [column.name for column in schema.used_columns]
+    missing = [name for name in wanted if name not in known]
     if missing:
         raise DataError(
             f"the model needs {number_of(len(missing), 'more column')}: {', '.join(missing[:20])}",
             got=", ".join(known[:30]) or "no columns",
-            expected=", ".join(column.name for column in schema.used_columns[:30]),
-            hint=did_you_mean(missing[0], known),
+            expected=", ".join(wanted[:30]),
+            hint=_misspelt(missing, [name for name in known if name not in wanted]),
         )
+
+
+def _misspelt(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    """Which of the names that were given is probably a missing one."""
+    for name in unknown:
+        hint = did_you_mean(name, missing)
+        if hint.startswith("did"):
+            return f"'{name}' was given; {hint}"
+    return ""
 
 
 def digest_rows(columns: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ FEW_TESTED = 100
 
 METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
 
+# What reading always tells, and what a card says elsewhere.
+SELF_EVIDENT = ("task", "groups", "other-files")
 USE = """\
 ```
 flambeau predict THIS_FOLDER NEW_FILES
@@ -258,7 +260,7 @@ def _findings(parts: CardParts) -> list[str]:
     if "findings" not in parts.facts:
         return ["Not told by this bundle."]
     findings = parts.facts.get("findings") or []
-    told = [f"- {plain(item.get('message'))}" for item in findings if item.get("level") != "info"]
+    told = [f"- {plain(item.get('message'))}" for item in findings if item.get("code") not in SELF_EVIDENT]
     return told or ["Nothing that was worth a warning."]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from safetensors.numpy import save as save_arrays
 
 from flambeau.data.batches import ordered_batches
+from flambeau.data.join import fingerprint
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle, save_bundle
@@ -34,15 +34,6 @@ from flambeau.transforms.image import PicturePreparation
 
 LISTED_CHANGES = 5
 FINAL_NUMBER = 10_000
-
-
-def fingerprint(samples: Samples) -> str:
-    """blake2b over every sample's name, content and target, in order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, content in zip(samples.ids, samples.digests, strict=True):
-        digest.update(f"{name}\0{content}\0".encode())
-    digest.update(np.ascontiguousarray(samples.targets).tobytes())
-    return digest.hexdigest()
 
 
 def describe_data(samples: Samples, source: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.data.image import decode_picture
-from flambeau.data.join import join_test
+from flambeau.data.join import fingerprint, join_test
 from flambeau.data.plain import decode_tidy
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureFiles, Samples
@@ -23,7 +23,7 @@ from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.picture_sources import Reading, array_readings, file_readings
 from flambeau.deploy.eject.table_sources import table_readings
 from flambeau.deploy.specialise.core import core_sources
-from flambeau.errors import RunError
+from flambeau.errors import DataError, RunError
 from flambeau.transforms.image import PicturePreparation
 
 # Decoding more pictures than these twice takes minutes; a longer script is right for any number.
@@ -107,22 +107,29 @@ def reading_names() -> dict[str, Any]:
 
 def _read_again(facts: RunFacts) -> list[Samples]:
     recipe = facts.recipe
-    samples = read(str(recipe.source), recipe)
-    if recipe.data.test is None:
-        return [samples]
-    return [samples, read_test(recipe.data.test, samples.schema, recipe)]
+    try:
+        samples = read(str(recipe.source), recipe)
+        if recipe.data.test is None:
+            return [samples]
+        return [samples, read_test(recipe.data.test, samples.schema, recipe)]
+    except DataError as error:
+        raise RunError(
+            "the data of this run cannot be read, and its script must read the same",
+            where=recipe.source,
+            got=error.what,
+            expected="the data in the place where the run was trained on them",
+            hint=error.hint,
+        ) from error
 
 
 def _joined(facts: RunFacts, parts: list[Samples]) -> Samples:
     """The samples of the run. Raises RunError where they are not those that it was trained on."""
     samples = parts[0] if len(parts) == 1 else join_test(*parts)
     data = facts.folder.read_json("data.json")
-    changed = len(samples) != data["count"]
     if samples.schema.source == "pictures":
         place = {name: position for position, name in enumerate(samples.ids)}
         samples = samples.take([place[name] for name in data["ids"] if name in place])
-        changed = list(samples.digests) != data["digests"]
-    if changed or samples.schema.classes != facts.bundle.schema.classes:
+    if fingerprint(samples) != data["fingerprint"] or samples.schema.classes != facts.bundle.schema.classes:
         raise RunError(
             "the data have changed since this run, so a script could not repeat it",
             where=facts.recipe.source,

@@ -56,6 +56,11 @@ def source_name(facts: RunFacts) -> str:
     return Path(str(facts.recipe.source)).name
 
 
+def count_of(threads: int) -> str:
+    """A number of threads in words."""
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
 def in_docstring(text: str) -> str:
     """Text that cannot end a docstring or escape from it, whatever names are in it."""
     return text.replace("\\", "/").replace('"', "'")
@@ -70,12 +75,17 @@ def story_of(facts: RunFacts) -> str:
     if score:
         told = f"{metric.replace('_', ' ')} {score['value']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
     lines = [
-        "`python train.py` trains it and writes weights.safetensors.",
+        "Running it trains the model and writes weights.safetensors. It reads the data, and which rows train, from the",
+        "run's folder: where these have moved, change the paths below.",
         f"The run's test gave {told}: {facts.scores['method']}.",
         f"Its weights have the digest {weights_digest(facts.bundle.module)}, on {facts.recipe.device or 'cpu'} with "
-        f"{facts.recipe.threads or 1} threads,",
+        f"{count_of(facts.recipe.threads or 1)},",
         f"Python {environment['python']} and torch {environment['torch']}; others may differ in the last bits.",
     ]
+    if facts.task != "regression" and facts.bundle.temperature != 1:
+        lines.append(
+            f"The run's answers are these probabilities at the temperature {facts.bundle.temperature:.4g}."
+        )
     if facts.on_all_samples:
         lines.append(
             "The test was of models that had not seen its samples; this one is trained on all of them."

@@ -60,6 +60,7 @@ def example_text(
     else:
         imports, reading = _row_lines(kinds, to)
     name = artefact.name
+    usage = f"usage: python {artefact.stem}_{to}.py {asked}"
     lines = [f'"""{MARK} Answers one input: python THIS_SCRIPT {asked}"""', ""]
     own = {"import json", "import sys", "from pathlib import Path"}
     own |= {line for line in imports if line.split()[1] in ("math", "re", "datetime")}
@@ -67,6 +68,8 @@ def example_text(
     lines += [*sorted(own, key=_import_order), "", *sorted(others, key=_import_order)]
     lines += [
         "",
+        "if len(sys.argv) != 2:",
+        f"    sys.exit({usage!r})",
         f"file = str(Path(__file__).with_name({name!r}))",
         *_loading(to),
         *reading,
@@ -173,6 +176,9 @@ def _row_lines(kinds: set[str], to: str) -> tuple[list[str], list[str]]:
         "",
         "",
         "row = json.loads(sys.argv[1])",
+        'names = [one["name"] for one in about["inputs"]]',
+        "if not isinstance(row, dict) or set(row) - set(names):",
+        '    sys.exit(f"a row is an object with some of these columns: {names}")',
     ]
     array = 'np.array([read(one, row.get(one["name"]))])'
     return imports, [

@@ -170,7 +170,7 @@ def serve(
         raise UsageError(
             "this address cannot be listened at",
             got=f"{host}, port {port}",
-            expected="an address of this machine and a free port",
+            expected="an address of this machine, and a port that no other program has in use",
             command="flambeau serve RUN --port 0",
         ) from None
 
