@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flambeau.deploy.specialise.core import core_files
+from flambeau.deploy.specialise import core
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "flambeau"
@@ -77,6 +77,11 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if ast.get_docstring(function) is not None:
         lines -= (first.end_lineno or 0) - first.lineno + 1
     return lines
+
+
+def core_files() -> list[Path]:
+    """The core's files in this checkout, also where the tests run with an installed package."""
+    return [PACKAGE / path.relative_to(core.PACKAGE) for path in core.core_files()]
 
 
 def test_all_core_files_exist() -> None:
