@@ -134,7 +134,9 @@ def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
         return None
     words = metric.upper() if metric in ("rmse", "mae") else metric.replace("_", " ")
     numbers = {key: _finite(found.get(key)) for key in ("value", "low", "high")}
-    return {"metric": words, **numbers, "rows": scores["rows"]["test"]}
+    method = str(scores.get("method", ""))
+    folds = method if "cross-validation" in method else ""
+    return {"metric": words, **numbers, "rows": scores["rows"]["test"], "folds": folds}
 
 
 def _finite(value: float | None) -> float | None:

@@ -42,7 +42,7 @@ function scoreOf(model) {
   const tested = model.score;
   if (!tested) return version;
   const interval = isNumber(tested.low) && isNumber(tested.high) ? " (95 % interval " + score(tested.low) + " to " + score(tested.high) + ")" : "";
-  const samples = " on " + count(tested.rows, "sample") + " that training never saw";
+  const samples = " on " + count(tested.rows, "sample") + (tested.folds ? ", by " + tested.folds + " of models like this one" : " that training never saw");
   return version + " · " + tested.metric + " " + score(tested.value) + interval + samples;
 }
 
