@@ -98,6 +98,7 @@ def test_the_page_knows_the_models() -> None:
         "low": 0.8,
         "high": None,
         "rows": 12,
+        "folds": "",
     }
     columns = {column["name"]: column for column in shop["columns"]}  # type: ignore[attr-defined]
     assert list(columns) == ["size", "colour", "sold", "paid"]
