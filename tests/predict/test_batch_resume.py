@@ -217,7 +217,13 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path, tables: Tables, stop: 
     words = ["predict", str(tables().path), "rows.parquet", "--out", "out.csv", "--threads", "1"]
     predict_to_file(tables(), [str(tmp_path / "rows.parquet")], tmp_path / "whole.csv")
     parts = tmp_path / "out.csv.parts"
-    process = subprocess.Popen([sys.executable, "-c", SLOWLY, *words], cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        # what starts the tests may ignore Ctrl-C, and a child would go on ignoring it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while len(list(parts.glob("part-*"))) < 3:
         assert process.poll() is None
         time.sleep(0.02)

@@ -42,6 +42,12 @@ NOT_TECHNIQUES = {
 }
 
 
+# All tests of a case run in one process, which trains it once.
+every_case = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES]
+)
+
+
 class _StoppedError(Exception):
     """What a listener of these tests raises in the middle of a training, as a kill would end it."""
 
@@ -101,7 +107,7 @@ def test_every_option_is_covered() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_ejected_script_ends_in_the_same_weights(name: str, made: Path, runs: dict[str, fb.Run]) -> None:
     run = run_of(name, made, runs)
     script = eject(run.folder)
@@ -128,7 +134,7 @@ def test_ejected_script_ends_in_the_same_weights(name: str, made: Path, runs: di
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_resumed_run_ends_in_the_same_weights(
     name: str, made: Path, runs: dict[str, fb.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +160,7 @@ def test_resumed_run_ends_in_the_same_weights(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_exported_file_agrees_with_the_model(
     name: str, made: Path, runs: dict[str, fb.Run], tmp_path: Path
 ) -> None:
@@ -165,7 +171,7 @@ def test_exported_file_agrees_with_the_model(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@every_case
 def test_served_answers_are_those_of_predict(name: str, made: Path, runs: dict[str, fb.Run]) -> None:
     run = run_of(name, made, runs)
     source, _ = options_of(name, made)
