@@ -13,8 +13,8 @@ from typing import Any
 # Each factor: the recipe's settings for each of its levels. Every pair of levels of two factors occurs in some case.
 TRAINING: dict[str, list[dict[str, Any]]] = {
     "precision": [
-        {"training.precision": "fp32", "training.matmul": "highest"},
-        {"training.precision": "bf16", "training.matmul": "medium"},
+        {"training.precision": "fp32"},
+        {"training.precision": "bf16"},
     ],
     "optimizer": [
         {"training.optimizer.name": "adamw", "training.optimizer.lr": 2e-3, "training.optimizer.beta2": 0.99},
