@@ -10,7 +10,6 @@ import numpy as np
 
 from flambeau.data.read import read_test
 from flambeau.data.samples import Samples
-from flambeau.deploy.answer import answer_samples
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
@@ -22,6 +21,7 @@ from flambeau.schema import Finding
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.start import read_seen, read_tested, short_digests
 from flambeau.using.kept import kept_predictions, saw_its_test
+from flambeau.using.readable import predict_readable
 
 FEWEST_COMPARED = 2
 
@@ -87,7 +87,7 @@ def compare(
         _require_unseen(contestant, samples.take(rows), named=source is not None)
     journal.stage("test", f"testing both on {len(rows):,} samples")
     answers = [
-        _answers(contestant, samples.take(rows), journal)
+        predict_readable(contestant.bundle, samples.take(rows), contestant.recipe, journal)
         for contestant, samples in zip(pair, read, strict=True)
     ]
     both = np.intersect1d(answers[0][0], answers[1][0])
@@ -164,22 +164,6 @@ def _require_unseen(contestant: Contestant, samples: Samples, *, named: bool) ->
         expected="labelled data that neither was trained on"
         + ("" if named else ", as a third word; or two runs on the same split (the same data and --seed)"),
     )
-
-
-def _answers(contestant: Contestant, samples: Samples, journal: Journal) -> tuple[np.ndarray, np.ndarray]:
-    """Ascending positions of the samples that can be read, and the predictions for them."""
-    rows: list[int] = []
-    blocks = []
-    limit = contestant.recipe.data.max_pixels
-    for answer in answer_samples(contestant.bundle, samples, batch=256, max_pixels=limit):
-        rows.extend(answer.rows)
-        if len(answer.rows):
-            blocks.append(answer.predictions)
-        for row, reason in answer.problems:
-            journal.finding(Finding("warning", "unreadable", f"{samples.ids[row]}: {reason}"))
-    if not blocks:
-        raise DataError("none of the samples can be read", got=f"{len(samples):,} samples")
-    return np.asarray(rows, dtype=np.int64), np.concatenate(blocks)
 
 
 def _judge(pair: list[Contestant], targets: np.ndarray, predictions: list[np.ndarray]) -> dict[str, Any]:

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.data.read import read_test
-from flambeau.data.samples import Samples
-from flambeau.deploy.answer import answer_samples
-from flambeau.deploy.bundle import Bundle, load_bundle, weights_digest
+from flambeau.deploy.bundle import load_bundle, weights_digest
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import main_metric
 from flambeau.evaluation.uncertainty import bootstrap_intervals
@@ -28,6 +26,7 @@ from flambeau.stages.keeping import check_same_data
 from flambeau.stages.material import gather_material, read_samples
 from flambeau.stages.setting import check_files
 from flambeau.stages.start import kept_start, read_seen, short_digests
+from flambeau.using.readable import predict_readable
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -85,7 +84,7 @@ def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _si
         message = f"{share}: the score tells how well they were learnt, not how new ones will be answered"
         journal.finding(Finding("warning", "trained-on", message))
     journal.stage("test", f"testing on {len(samples):,} samples")
-    rows, predictions = _predict_readable(bundle, samples, recipe, journal)
+    rows, predictions = predict_readable(bundle, samples, recipe, journal)
     task = bundle.schema.task
     intervals = bootstrap_intervals(
         task, samples.targets[rows], predictions, resamples=recipe.evaluation.resamples, seed=recipe.seed
@@ -100,23 +99,6 @@ def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _si
         "verdict": "",
         "classes": list(bundle.schema.classes),
     }
-
-
-def _predict_readable(
-    bundle: Bundle, samples: Samples, recipe: Recipe, journal: Journal
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the samples that can be read, and the predictions for them."""
-    rows: list[int] = []
-    blocks: list[np.ndarray] = []
-    for answer in answer_samples(bundle, samples, batch=256, max_pixels=recipe.data.max_pixels):
-        rows.extend(answer.rows)
-        if len(answer.rows):
-            blocks.append(answer.predictions)
-        for row, reason in answer.problems:
-            journal.finding(Finding("warning", "unreadable", f"{samples.ids[row]}: {reason}"))
-    if not blocks:
-        raise DataError("none of the samples can be read", got=f"{len(samples):,} samples")
-    return np.asarray(rows, dtype=np.int64), np.concatenate(blocks)
 
 
 def verify(
