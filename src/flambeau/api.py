@@ -24,8 +24,9 @@ from flambeau.deploy.predict import predict
 from flambeau.deploy.versions.resolve import find_model
 from flambeau.errors import UsageError
 from flambeau.recipe import Recipe, load_recipe, with_settings
-from flambeau.recipe.short_names import SHORT_NAMES
+from flambeau.recipe.short_names import long_setting
 from flambeau.records import RunFolder, find_run
+from flambeau.records.own_code import refuse_while_a_file_runs
 
 if TYPE_CHECKING:
     from flambeau.using import CheckReport
@@ -145,9 +146,16 @@ def make_recipe(recipe: Recipe | str | Path | None, options: Mapping[str, Any]) 
 
 
 def _flatten(prefix: str, options: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    from flambeau.using.objects import name_of_part  # here, because predicting needs none of that room
+
     settings: list[tuple[str, Any]] = []
     for name, value in options.items():
-        key = SHORT_NAMES.get(name, name) if not prefix else f"{prefix}.{name}"
+        if prefix:
+            key = f"{prefix}.{name}"
+        else:
+            # a mapping is a section: model={"width": 32}, beside model="mlp"
+            key, value = (name, value) if isinstance(value, Mapping) else long_setting(name, value)
+        value = name_of_part(value, key)
         if isinstance(value, Mapping) and key != "data.columns":
             settings += _flatten(key, value)
         else:
@@ -156,7 +164,7 @@ def _flatten(prefix: str, options: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def train(
-    source: str | Path,
+    source: Any,
     *,
     recipe: Recipe | str | Path | None = None,
     out: str | Path | None = None,
@@ -167,34 +175,47 @@ def train(
     """Train a model on data and test it honestly.
 
     Args:
-        source: a folder, a file, or the name of built-in data.
+        source: a folder, a file, or the name of built-in data; a Dataset of your own, or arrays (inputs, targets).
         recipe: a base for the options.
         out: the run's folder; the next free name under runs/ if None.
         from_run: a run, or a bundle, whose weights are the start.
         on_record: receives a dictionary for every choice, finding, epoch and score.
-        options: any option of the recipe, see `make_recipe`.
+        options: any option of the recipe, see `make_recipe`; for model, optimizer, schedule and loss also a class or
+            function of your own that is in a file.
 
     Raises:
         FlambeauError: with what, where, got, expected and the next command.
     """
+    refuse_while_a_file_runs("train")
     from flambeau.pipeline import train as train_source
+    from flambeau.using.objects import name_of_data
 
-    folder = train_source(
-        str(source),
-        make_recipe(recipe, options),
-        out=None if out is None else Path(out),
-        from_run=None if from_run is None else find_model(from_run).path,
-        listener=on_record,
-        command=f"flambeau.train({str(source)!r})",
-    )
-    return Run(folder)
+    source, needed = name_of_data(source, on_record)
+    wanted = make_recipe(recipe, {**needed, **options})
+    place = None if out is None else Path(out)
+    start = None if from_run is None else find_model(from_run).path
+    if wanted.devices > 1:
+        from flambeau.using.several import train_together
+
+        return Run(RunFolder(train_together(source, wanted, out=place, from_run=start, listener=on_record)))
+    command = f"flambeau.train({source!r})"
+    return Run(train_source(source, wanted, out=place, from_run=start, listener=on_record, command=command))
 
 
-def resume(run: str | Path | None = None, *, on_record: Listener = _silent) -> Run:
-    """Go on with a run that was stopped; the newest if None."""
+def resume(
+    run: str | Path | None = None, *, devices: int | None = None, on_record: Listener = _silent
+) -> Run:
+    """Go on with a run that was stopped; the newest if None. `devices` is another number of processes."""
     from flambeau.pipeline import resume as resume_run
 
-    return Run(resume_run(find_run(None if run is None else str(run)), listener=on_record))
+    folder = find_run(None if run is None else str(run))
+    known = folder.recipe.is_file() and not folder.finished
+    count = devices or (load_recipe(folder.recipe).devices if known else 1)
+    if count > 1:
+        from flambeau.using.several import run_command
+
+        return Run(RunFolder(run_command(["resume", str(folder.path), "--devices", str(count)], on_record)))
+    return Run(resume_run(folder, listener=on_record))
 
 
 def load(run: str | Path | None = None) -> Run:

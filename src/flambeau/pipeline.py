@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -18,7 +20,8 @@ from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder, find_run
 from flambeau.stages.facts import gather_facts
 from flambeau.stages.fitting import explained
-from flambeau.stages.journal import Journal, Listener
+from flambeau.stages.head import whole_model
+from flambeau.stages.journal import Listener
 from flambeau.stages.judging import Judged, join_judged, make_scores
 from flambeau.stages.keeping import (
     FINAL_NUMBER,
@@ -38,6 +41,16 @@ from flambeau.stages.material import (
     require_trainable,
 )
 from flambeau.stages.pickled import convert_pickle
+from flambeau.stages.ranks import (
+    check_alike,
+    choose_sharing,
+    make_journal,
+    needs_trial,
+    settle_devices,
+    share_machine,
+    take_first,
+    tell_other_count,
+)
 from flambeau.stages.setting import (
     check_files,
     count_trainings,
@@ -45,9 +58,12 @@ from flambeau.stages.setting import (
     trust_own_model,
     with_full_paths,
 )
+from flambeau.stages.sharing import unshared
 from flambeau.stages.speed import choose_length
 from flambeau.stages.start import keep_seen, keep_start, kept_start, only_untouched, prepare_start, read_start
+from flambeau.stages.trackers import check_trackers, followed
 from flambeau.stages.trainings import Fitted, Member, Trainings
+from flambeau.training.distributed import ALONE, Ranks
 from flambeau.training.session import run_session
 
 NUMBERS_A_SPLIT = 100
@@ -63,6 +79,7 @@ def train(
     command: str = "",
     tune: bool = False,
     trust: bool = True,
+    ranks: Ranks = ALONE,
 ) -> RunFolder:
     """From a source to a finished run.
 
@@ -75,39 +92,51 @@ def train(
         command: what the person typed, for the report.
         tune: time precision and layout instead of following the rule.
         trust: whether a person named the recipe's own model file, so that it may be run.
+        ranks: the processes that train together, each of which calls this.
 
     Raises:
         FlambeauError: with what, where, got, expected and the next command.
         KeyboardInterrupt: the person stopped it; what was done is saved.
     """
-    journal = Journal(listener)
-    choices = Choices(convert_pickle(with_full_paths(recipe, source), journal), journal.choice)
-    machine = describe_machine(resolve_device(recipe.device))
-    trust_own_model(choices.recipe, trust=trust)
-    start = None if from_run is None else read_start(bundle_folder(from_run))
-    samples = read_samples(choices.recipe, journal)
-    check_counts(samples)
-    if start is not None:
-        prepare_start(start, samples, choices, journal)
-    material = gather_material(samples, choices, machine, journal)
+    journal = make_journal(listener, ranks)
+    with ranks.in_turn():
+        choices = Choices(convert_pickle(with_full_paths(recipe, source), journal), journal.choice)
+        settle_devices(choices, ranks)
+        machine = share_machine(describe_machine(resolve_device(choices.recipe.device)), ranks)
+        trust_own_model(choices.recipe, trust=trust)
+        check_trackers(choices.recipe)
+        start = None if from_run is None else read_start(bundle_folder(from_run))
+        samples = read_samples(choices.recipe, journal)
+        check_counts(samples)
+        if start is not None:
+            prepare_start(start, samples, choices, journal)
+        material = gather_material(samples, choices, machine, journal)
     require_trainable(material)
     splits = divide(material, choices.recipe)
     if start is not None:
         splits = only_untouched(splits, material.samples, start)
     check_split(material, splits, journal)
+    check_alike(material, splits, choices.recipe, ranks)
     set_up_torch(choices.recipe)
-    trainings = Trainings(material, choices, journal, Path(), start)
-    choose_length(trainings, splits[0], count_trainings(splits, choices.recipe), tune=tune)
-    run = RunFolder.create(out, Path(source).stem)
-    journal.attach(run)
-    if start is not None:
-        keep_start(run, start)
-    keep_plan(run, material.samples, splits, choices, command)
+    trainings = Trainings(material, choices, journal, Path(), start, ranks)
+    count = count_trainings(splits, choices.recipe)
+    ranks.of_first(lambda: choose_sharing(trainings, splits[0]))
+    take_first(choices, ranks)
+    if needs_trial(choices.recipe, tune=tune):
+        ranks.of_first(lambda: choose_length(trainings, splits[0], count, tune=tune))
+    take_first(choices, ranks)
+    run = ranks.of_first(lambda: RunFolder.create(out, Path(source).stem))
+    if ranks.first:
+        journal.attach(run)
+        if start is not None:
+            keep_start(run, start)
+        keep_plan(run, material.samples, splits, choices, command)
     trainings.folder = run.checkpoints
-    return carry_out(run, trainings, splits)
+    with followed(run, journal, choices.recipe) if ranks.first else nullcontext():
+        return carry_out(run, trainings, splits)
 
 
-def resume(run: RunFolder, *, listener: Listener = lambda record: None) -> RunFolder:
+def resume(run: RunFolder, *, listener: Listener = lambda record: None, ranks: Ranks = ALONE) -> RunFolder:
     """Go on with a run that was stopped or killed; it ends in the weights it would have had.
 
     Raises RunError for a finished run, one that has not come to its plan, or one whose data or files have changed.
@@ -120,31 +149,37 @@ def resume(run: RunFolder, *, listener: Listener = lambda record: None) -> RunFo
         )
     recipe = load_recipe(run.recipe)
     times = [record["time"] for record in run.read_log() if "time" in record]
-    journal = Journal(listener, seconds_before=max(times, default=0.0))
-    journal.attach(run)
-    journal.note(f"going on with {run.path}")
+    journal = make_journal(listener, ranks, seconds_before=max(times, default=0.0))
+    if ranks.first:
+        journal.attach(run)
+    journal.note(f"going on with {run.path}{tell_other_count(recipe, ranks)}")
     check_files(run, recipe)
     choices = Choices(recipe, journal.choice)
-    samples = read_samples(recipe, journal)
-    material = gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
+    with ranks.in_turn():
+        machine = share_machine(describe_machine(resolve_device(recipe.device)), ranks)
+        material = gather_material(read_samples(recipe, journal), choices, machine, journal)
     check_same_data(run, material.samples)
+    splits = splits_from_json(run.read_json("split.json"))
+    check_alike(material, splits, recipe, ranks)
     set_up_torch(recipe)
     folder = kept_start(run)
     start = None if folder is None else read_start(folder)
-    trainings = Trainings(material, choices, journal, run.checkpoints, start)
-    return carry_out(run, trainings, splits_from_json(run.read_json("split.json")))
+    trainings = Trainings(material, choices, journal, run.checkpoints, start, ranks)
+    with followed(run, journal, recipe) if ranks.first else nullcontext():
+        return carry_out(run, trainings, splits)
 
 
 def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunFolder:
     """Train and test on every split, train what is kept, and write the result."""
     material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
+    ranks = trainings.ranks
     judged: list[Judged] = []
     best_epochs: list[int] = []
     for number, split in enumerate(splits):
         name = f"fold {number + 1} of {len(splits)}" if len(splits) > 1 else ""
         fitted = fit(trainings, split.train, split.valid, number=number * NUMBERS_A_SPLIT, name=name)
         journal.stage("test", f"testing {name or 'on the untouched test part'}")
-        judged.append(trainings.judge(fitted, split))
+        judged.append(ranks.of_first(partial(trainings.judge, fitted, split)))
         best_epochs.append(fitted.best_epoch)
     tested = join_judged(judged)
     fitted_rows = np.union1d(splits[0].train, splits[0].valid)
@@ -156,6 +191,22 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
             trainings.epochs = round(median(best_epochs))
         fitted = fit(trainings, fitted_rows, fitted_rows[:0], number=FINAL_NUMBER, name="all samples")
         fitted.temperature = temperature
+    if ranks.first:
+        conclude(run, trainings, splits, tested, fitted, fitted_rows)
+    ranks.wait()
+    return run
+
+
+def conclude(
+    run: RunFolder,
+    trainings: Trainings,
+    splits: list[Split],
+    tested: Judged,
+    fitted: Fitted,
+    fitted_rows: np.ndarray,
+) -> None:
+    """Write scores, bundle and report of the model that is kept."""
+    material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
     scores = make_scores(material, splits, tested, recipe, fitted.temperature)
     scores["seconds"] = round(journal.seconds, 2)
     feed = fitted.feed
@@ -173,7 +224,6 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
     keep_familiar(run, bundle, feed, fitted_rows, journal)
     bundle.facts = gather_facts(run, material, recipe.data.test)
     keep_result(run, material, tested, scores, bundle, journal)
-    return run
 
 
 def fit(
@@ -184,9 +234,17 @@ def fit(
     for parts in trainings.parts_of(train_rows, valid_rows, number=number, name=name):
         with trainings.stop.catching(), explained(parts):
             state = run_session(
-                parts.model, parts.batches, parts.optimizer, parts.loss, parts.technique, parts.session
+                parts.model,
+                parts.batches,
+                parts.optimizer,
+                parts.loss,
+                parts.technique,
+                parts.session,
+                average=parts.average,
             )
-        members.append(Member(state.evaluated, parts, state.best.epoch, state.changes))
+        module = unshared(state.evaluated, parts, trainings.recipe, trainings.ranks)
+        module = whole_model(module, parts)
+        members.append(Member(module, parts, state.best.epoch, state.changes))
     return trainings.join(members)
 
 

@@ -85,7 +85,7 @@ class FakePipeline:
         self._asked("train", source=source, recipe=recipe, **others)
         return self._play(run, listener)
 
-    def resume(self, run: RunFolder, *, listener: Callable[..., None]) -> RunFolder:
+    def resume(self, run: RunFolder, *, listener: Callable[..., None], ranks: Any) -> RunFolder:
         self._asked("resume", run=run.path)
         return self._play(run, listener)
 

@@ -38,6 +38,7 @@ Use it:
   predict     predict new pictures or rows
   evaluate    score a run again, or on other data
   report      write a run's report again and tell where it is
+  inspect     show the layers of a model: shapes, parameters, work, memory
 
 Ship it:
   export      write the model as ONNX, an exported program, or TorchScript

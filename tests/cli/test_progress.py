@@ -82,6 +82,13 @@ def test_plain_lines_come_at_most_every_two_seconds() -> None:
     assert shown == ["epoch 3/4"]
 
 
+def test_a_table_is_told_in_columns() -> None:
+    made, out = console(terminal=False)
+    rows = [["batch", "samples/s"], ["16", "2,977"], ["256", "14,164"]]
+    Terminal(made)({"kind": "table", "title": "speed of batches", "rows": rows})
+    assert out.getvalue().splitlines() == ["  batch  samples/s", "     16      2,977", "    256     14,164"]
+
+
 def test_long_reasons_hang_on_a_terminal() -> None:
     made, out = console(width=80)
     Terminal(made)({"kind": "choice", "key": "seed", "value": 1, "reason": "word " * 20})

@@ -115,8 +115,8 @@ def test_the_source_may_stand_in_the_recipe(say: Callable[..., Any], pipeline: A
             "training.epochs is given twice, and differently\n"
             "  got:      --epochs 3 and --epochs 4\n  expected: one of them\n",
         ),
-        ("digits --epochs ten --lr 99", "--epochs ten: expected an integer, got 'ten'\n"
-         "--lr 99: expected a number above 0 and at most 10, got 99\n"),
+        ("digits --epochs ten --lr 99", "--lr 99: expected a number above 0 and at most 10, got 99\n"
+         "--epochs ten: expected an integer, got 'ten'\n"),
         ("digits --epochs [3", "--epochs [3: expected an integer, got '[3'\n"),
         (
             "digits --set trainng.epochs=3",

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from flambeau.evaluation.metrics import main_metric, score_predictions
 from flambeau.evaluation.uncertainty import bootstrap_intervals
 from flambeau.recipe.choices import Choices
-from flambeau.recipe.options import ModelOptions, OptimizerOptions, Recipe, TrainingOptions
+from flambeau.recipe.options import ModelOptions, Recipe
+from flambeau.recipe.training_options import OptimizerOptions, TrainingOptions
 from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records.folder import RunFolder
 from flambeau.schema import Column, PictureFacts, Schema
@@ -179,6 +180,38 @@ def write_log(run: RunFolder, stages: tuple[str, ...], metric: str, finished: bo
                     "best": epoch <= 17,
                 }
             )
+
+
+def write_trials(run: RunFolder, stages: tuple[str, ...] = ("training",)) -> None:
+    """What trials, the loading of weights and the spans of each training leave in a log."""
+    rates = [1e-6 * 1.18**step for step in range(80)]
+    losses = [2.3 - 1.4 * math.exp(-((math.log10(rate) + 1.5) ** 2)) + max(0.0, rate - 0.1) for rate in rates]
+    curve = {"rates": rates, "losses": losses, "smoothed": losses, "chosen": 0.003}
+    run.append({"kind": "lr_test", "time": 1, **curve})
+    rows = [
+        ["precision", "layout", "ms a step"],
+        ["bf16", "channels_last", "4.10"],
+        ["fp32", "contiguous", "9.30"],
+    ]
+    run.append({"kind": "table", "time": 1, "title": "a training step", "rows": rows})
+    run.append({"kind": "groups", "time": 1, "lines": ["21 tensors, decay 0: stem.<norm>.weight"]})
+    loaded = {"matched": ["stem.weight"], "missing": ["head.weight", "head.bias"], "other_shape": []}
+    run.append({"kind": "note", "time": 1, "text": "net.safetensors: 1 of 3 tensors loaded", **loaded})
+    for number, stage in enumerate(stages):
+        spans = {
+            "data": 0.4,
+            "compute": 8.0,
+            "optimizer": 1.0,
+            "validation": 0.4,
+            "saving": 0.1,
+            "other": 0.1,
+        }
+        record = {"kind": "spans", "stage": stage, "spans": spans, "seconds": 10.0, "bound_by": "compute"}
+        told = {"later_data_share": 0.012, "measured": "clock", "resumed": False, "time": number}
+        run.append({**record, **told})
+    run.append(
+        {"kind": "epoch", "stage": stages[-1], "epoch": 20, "epochs": 20, "loss": 0.1, "memory_gb": 1.25}
+    )
 
 
 def write_findings(run: RunFolder) -> None:

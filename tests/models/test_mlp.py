@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flambeau.models.mlp import MLP
+from flambeau.models.mlp import ACTIVATIONS, MLP
 
 
 def test_no_hidden_layer_is_a_linear_model() -> None:
@@ -22,7 +22,7 @@ def test_one_hidden_layer_by_hand() -> None:
     torch.testing.assert_close(model(x), hidden @ last.weight.T + last.bias)
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"])
 @pytest.mark.parametrize("normalisation", ["none", "batch", "layer"])
 def test_rows_are_independent_in_evaluation(activation: str, normalisation: str) -> None:
     model = MLP(6, 3, width=8, depth=3, dropout=0.5, activation=activation, normalisation=normalisation)
@@ -43,7 +43,15 @@ def test_dropout_acts_only_in_training() -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(ValueError, match="activation must be one of relu, gelu, silu, got 'tanh'"):
-        MLP(3, 1, activation="tanh")
+    with pytest.raises(
+        ValueError, match=r"activation must be one of relu, leaky_relu, .*, tanh, got 'swish'"
+    ):
+        MLP(3, 1, activation="swish")
     with pytest.raises(ValueError, match="normalisation must be none, batch or layer, got 'group'"):
         MLP(3, 1, normalisation="group")
+
+
+def test_names_of_activations_are_torch_s() -> None:
+    for name, module in ACTIVATIONS.items():
+        x = torch.randn(5)
+        torch.testing.assert_close(module()(x), getattr(torch.nn.functional, name)(x))

@@ -26,9 +26,13 @@ def plan(
 def test_every_open_value_is_filled_and_told(rows: int, task: str) -> None:
     choices = plan(rows, task)
     for section in (choices.recipe.table, choices.recipe.model, choices.recipe.training.optimizer):
-        values = section.model_dump(exclude={"arch", "pretrained"})
+        # those that stay open mean: as the model's or the optimizer's own constructor has it
+        values = section.model_dump(
+            exclude={"arch", "pretrained", "activation", "normalisation", "init", "eps"}
+        )
         assert None not in values.values(), values
-    training = choices.recipe.training.model_dump(exclude={"minutes", "micro_batch", "class_weights"})
+    left_to_others = {"minutes", "micro_batch", "class_weights", "batch_norm_momentum", "memory_limit_gb"}
+    training = choices.recipe.training.model_dump(exclude=left_to_others)
     assert None not in training.values(), training
     assert all(len(reason) > 5 for reason in choices.reasons.values())
 
@@ -47,6 +51,8 @@ def test_an_own_module_and_a_plain_net_are_not_given_members() -> None:
     assert own.width is None and own.members is None
     plain = plan(recipe=Recipe.model_validate({"model": {"name": "mlp"}})).recipe.model
     assert plain.width is not None and plain.members is None
+    assert (plain.activation, plain.normalisation) == ("relu", "none")
+    assert own.activation is None and plan().recipe.model.activation is None
 
 
 def test_choices_depend_on_the_kind_of_machine_only() -> None:

@@ -18,7 +18,7 @@ training:
   epochs: ten
   epochs: 5
   optimizer: {lr: 20, weight_decay: 1e-3, nme: adamw}
-  precision: fp16
+  precision: fp8
   minutes: .inf
 split: 5
 image:
@@ -38,7 +38,7 @@ TOLD = """\
 {path}:6:3: training.epochs: this key stands here a second time
 {path}:7:19: training.optimizer.lr: expected a number above 0 and at most 10, got 20
 {path}:7:43: unknown option 'training.optimizer.nme'; did you mean 'training.optimizer.name'?
-{path}:8:14: training.precision: expected fp32 or bf16, got 'fp16'
+{path}:8:14: training.precision: expected fp32, bf16 or fp16, got 'fp8'
 {path}:9:12: training.minutes: expected a number above 0, got inf
 {path}:10:8: split: expected a group of options (train, valid, group, folds, near_duplicates, refit), got 5
 {path}:12:10: image.size[0]: expected an integer from 1 to 4,096, got 0

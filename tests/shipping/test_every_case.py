@@ -29,6 +29,9 @@ CASES = dict(all_cases())
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".pt"}
 # Sizes, limits, reports and places: they change no technique, or a test of their own covers them.
 NOT_TECHNIQUES = {
+    *("devices", "log", "training.distributed"),
+    # what they find is written into the recipe as plain values
+    *("training.lr_finder", "training.batch_finder", "training.memory_limit_gb"),
     *("source", "task", "seed", "device", "threads", "deterministic"),
     *("split.train", "split.valid", "split.group", "split.near_duplicates"),
     # "medium" beside bf16 is not repeatable on every processor: see docs/log.md
@@ -68,6 +71,9 @@ def options_of(name: str, made: Path) -> tuple[Path, dict[str, Any]]:
     del options["source"]
     if options.get("model.name") == "own":
         options["model.name"] = f"{made / 'own.py'}:{'OwnTable' if 'table' in name else 'OwnPictures'}"
+    for key in ("training.optimizer.name", "training.schedule.name", "training.loss.name", "model.init"):
+        if str(options.get(key)).lower().startswith("own"):
+            options[key] = f"{made / 'own.py'}:{options[key]}"
     if options.get("model.pretrained"):
         options["model.pretrained"] = str(made / "weights.safetensors")
     return source, options

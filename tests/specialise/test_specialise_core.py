@@ -27,11 +27,13 @@ from flambeau.models.mlp import MLP
 from flambeau.models.resnet import ResNet
 from flambeau.models.tabm import TabM
 from flambeau.training.average import averaged_copy
+from flambeau.training.clipping import clip_gradients
 from flambeau.training.loop import EpochRecord, Technique, train
 from flambeau.training.losses import classification_loss
 from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
 from flambeau.training.schedules import constant, cosine, one_cycle
 from flambeau.transforms.augment import augment_pictures
+from flambeau.transforms.draws import Draws
 from flambeau.transforms.image import fit_pictures
 from flambeau.transforms.table import fit_table
 
@@ -62,11 +64,12 @@ AUGMENTATIONS = [
 
 @pytest.mark.parametrize("arguments", AUGMENTATIONS)
 def test_augmentation(arguments: str) -> None:
-    glue = f"def call(pictures, generator):\n    return augment_pictures(pictures, generator, {arguments})\n"
+    glue = f"def call(pictures, draws):\n    return augment_pictures(pictures, draws, {arguments})\n"
     text, call = script_of(glue)
     pictures = torch.rand(5, 3, 9, 7, generator=torch.Generator().manual_seed(0))
-    expected = augment_pictures(pictures, torch.Generator().manual_seed(3), **eval(f"dict({arguments})"))
-    assert torch.equal(call(pictures, torch.Generator().manual_seed(3)), expected)
+    first, second = (Draws(3, 0, torch.arange(len(pictures)), torch.device("cpu")) for _ in range(2))
+    expected = augment_pictures(pictures, first, **eval(f"dict({arguments})"))
+    assert torch.equal(call(pictures, second), expected)
     for name in (
         "flip_pictures",
         "change_contrast",
@@ -161,7 +164,7 @@ LOOPS = [
         "optimizer": SGD,
         "loss": "class_weights=torch.tensor([1.0, 2.0, 0.5])",
         "schedule": "constant, warmup=0.2",
-        "technique": "clip_norm=1.0, micro_batch=5",
+        "technique": "clip=partial(clip_gradients, norm=1.0), micro_batch=5",
         "average": "None",
     },
 ]
@@ -176,26 +179,33 @@ def test_the_loop(parts: dict[str, str]) -> None:
     inputs = torch.rand(50, 1, 8, 8, generator=generator)
     targets = torch.randint(0, 3, (50,), generator=generator)
     used = (Batches, gather_tensors, SmallResNet, parameter_groups, make_adamw, make_sgd, classification_loss)
-    used += (Technique, train, one_cycle, cosine, constant, averaged_copy, EpochRecord)
+    used += (Technique, train, clip_gradients, one_cycle, cosine, constant, averaged_copy, EpochRecord)
     names: dict[str, Any] = {function.__name__: function for function in used}
     exec(compile(glue, "glue", "exec"), names)
     state, expected = call(inputs, targets), names["call"](inputs, targets)
     assert all(torch.equal(state[name], expected[name]) for name in expected)
     assert ("autocast" in text) == ("bf16" in parts["technique"])
     assert ("update_average" in text) == (parts["average"] != "None")
-    assert ("clip_grad_norm_" in text) == ("clip_norm" in parts["technique"])
-    assert ("tensor_split(parts)" in text) == ("micro_batch" in parts["technique"])
+    assert ("clip_grad_norm_" in text) == ("clip_gradients" in parts["technique"])
     print(lines_of(text))
 
 
 def test_a_plain_loop_is_short() -> None:
     facts = usual_facts(
-        task="classification", members=False, judged_members=False, pretrained=False, plain_cpu=True
+        task="classification",
+        members=False,
+        judged_members=False,
+        pretrained=False,
+        plain_cpu=True,
+        in_parts=False,
+        freezes=False,
+        closes=False,
+        clips=False,
     )
     text = eject_text(LOOP.format(**LOOPS[0]), facts=facts)
     print(lines_of(text))
-    assert lines_of(text) < 258
-    assert not any(word in text for word in ("autocast", "clip", "averaged", "Protocol", "cuda", "members"))
+    assert lines_of(text) < 350
+    assert not any(word in text for word in ("autocast", "clip_", "averaged", "Protocol", "cuda", "members"))
 
 
 @pytest.mark.parametrize(

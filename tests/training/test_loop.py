@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from functools import partial
 
 import pytest
@@ -12,8 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from flambeau.data.batches import Batches, gather_tensors, mix_seed
-from flambeau.training.average import averaged_copy, update_average
-from flambeau.training.fit import fit
+from flambeau.training.average import averaged_copy, pair_tensors, update_average
 from flambeau.training.loop import EpochRecord, StepRecord, Technique, train
 from flambeau.training.losses import classification_loss, multilabel_loss, regression_loss
 from flambeau.training.optimizers import make_sgd, parameter_groups
@@ -25,11 +23,11 @@ CPU = torch.device("cpu")
 def test_batches_are_a_function_of_seed_epoch_and_step() -> None:
     rows = torch.arange(23)
     batches = Batches(gather_tensors(rows.float()), rows, rows, 5, seed=3)
-    whole = [targets.tolist() for _, targets in batches.epoch(2)]
-    assert [targets.tolist() for _, targets in batches.epoch(2, start=3)] == whole[3:]
+    whole = [targets.tolist() for _, targets, _ in batches.epoch(2)]
+    assert [targets.tolist() for _, targets, _ in batches.epoch(2, start=3)] == whole[3:]
     assert sorted(row for batch in whole for row in batch) == rows.tolist()
     assert {len(batch) for batch in whole} <= {4, 5}
-    assert [targets.tolist() for _, targets in batches.epoch(3)] != whole
+    assert [targets.tolist() for _, targets, _ in batches.epoch(3)] != whole
 
 
 def test_mixed_seeds_do_not_collide() -> None:
@@ -69,7 +67,7 @@ def test_the_loop_equals_the_loop_a_person_writes() -> None:
 
     own = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=True)
     for epoch in range(2):
-        for step, ((x,), y) in enumerate(batches.epoch(epoch)):
+        for step, ((x,), y, _) in enumerate(batches.epoch(epoch)):
             own.param_groups[0]["lr"] = 0.1 * schedule((epoch * 3 + step) / 6)
             own.zero_grad()
             F.cross_entropy(twin(x), y).backward()
@@ -115,9 +113,9 @@ def test_the_average_follows_its_formula() -> None:
     with torch.no_grad():
         model.weight.fill_(3.0)
     model.num_batches_tracked.fill_(7)
-    update_average(average, model, decay=0.9, step=0)
+    update_average(pair_tensors(average, model), decay=0.9, step=0)
     assert average.weight[0].item() == pytest.approx(0.1 * 1.0 + 0.9 * 3.0)
-    update_average(average, model, decay=0.9, step=10_000)
+    update_average(pair_tensors(average, model), decay=0.9, step=10_000)
     assert average.weight[0].item() == pytest.approx(0.9 * 2.8 + 0.1 * 3.0)
     assert average.num_batches_tracked.item() == 7
 
@@ -164,18 +162,3 @@ def test_parameter_groups_decay_matrices_only_and_slow_the_body() -> None:
     assert listed["1.weight"] == (0.1, 0.0)
     with pytest.raises(ValueError, match="no trainable parameter"):
         parameter_groups(model.requires_grad_(False), lr=0.1, weight_decay=0.0)
-
-
-def test_fit_trains_a_person_s_own_parts() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(64, 3)
-    y = (x[:, :1] * 2 - x[:, 1:2]).squeeze(1)
-    dataset = torch.utils.data.TensorDataset(x, y)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=16)
-    fitted = fit(nn.Linear(3, 1), loader, loader, loss=regression_loss, epochs=40, lr=0.1, weight_decay=0.0)
-    assert fitted.epochs[-1]["valid_loss"] < 1e-2
-    assert len(fitted.epochs) == 40
-    assert not fitted.module.training
-    assert math.isfinite(fitted.epochs[0]["loss"])
-    with pytest.raises(ValueError, match="train_batches is empty"):
-        fit(nn.Linear(3, 1), [], loss=regression_loss)

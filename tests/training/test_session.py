@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from flambeau.data.batches import Batches, gather_tensors
 from flambeau.evaluation.validation import Validation
+from flambeau.training.clipping import clip_gradients
 from flambeau.training.loop import Technique
 from flambeau.training.losses import classification_loss
 from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
 from flambeau.training.schedules import one_cycle
 from flambeau.training.session import Interrupted, Session, run_session
 from flambeau.training.state import TrainingState
+from flambeau.transforms.draws import Draws
 
 CPU = torch.device("cpu")
 ROWS, EPOCHS, BATCH = 60, 4, 10
@@ -32,10 +34,8 @@ def make_parts(seed: int = 0) -> tuple[nn.Module, Batches]:
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(128, 3)
     ).to(memory_format=torch.channels_last)
 
-    def jitter(
-        parts: tuple[Tensor, ...], aims: Tensor, generator: torch.Generator
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        return (parts[0] + 0.1 * torch.randn(parts[0].shape, generator=generator),), aims
+    def jitter(parts: tuple[Tensor, ...], aims: Tensor, draws: Draws) -> tuple[tuple[Tensor, ...], Tensor]:
+        return (parts[0] + 0.1 * draws.uniform().view(-1, 1, 1, 1),), aims
 
     return model, Batches(
         gather_tensors(inputs), targets, torch.arange(ROWS), BATCH, seed=seed, change=jitter
@@ -49,7 +49,10 @@ def run(
     groups = parameter_groups(model, lr=0.01, weight_decay=0.05)
     make = partial(make_adamw, beta1=0.9, beta2=0.999) if rule == "adamw" else partial(make_sgd, momentum=0.9)
     technique = Technique(
-        epochs=EPOCHS, schedule=partial(one_cycle, warmup=0.3), average_decay=0.9, clip_norm=1.0
+        epochs=EPOCHS,
+        schedule=partial(one_cycle, warmup=0.3),
+        average_decay=0.9,
+        clip=partial(clip_gradients, norm=1.0),
     )
     calls = 0
 

@@ -6,14 +6,17 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
 from flambeau import __version__
 from flambeau.errors import FlambeauError, UsageError, did_you_mean
 
+# What torchrun and other launchers tell each process.
+TOLD_BY_LAUNCHER = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 STOPPED = 130  # what a shell gives for a command that Ctrl-C ended
 
 # Each verb is a module of this folder with a `command`. What it does stands here: --help imports none.
@@ -28,6 +31,7 @@ VERBS = {
         "predict": "predict new pictures or rows",
         "evaluate": "score a run again, or on other data",
         "report": "write a run's report again and tell where it is",
+        "inspect": "show the layers of a model: shapes, parameters, work, memory",
     },
     "Ship it": {
         "export": "write the model as ONNX, an exported program, or TorchScript",
@@ -111,7 +115,24 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
     let_threads_sleep()
     arguments = list(sys.argv[1:] if args is None else args)
+    if arguments[:1] in (["train"], ["resume"]) and is_rank(os.environ):
+        # without DistributedDataParallel's advice to look for unused parameters less often; read when torch is loaded
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        from flambeau.cli.launch import run_rank  # a launcher such as torchrun started this process
+
+        run_rank(arguments)
     sys.exit(run(arguments))
+
+
+def is_rank(environment: Mapping[str, str]) -> bool:
+    """Whether a launcher started this process as one of several."""
+    return environment.keys() >= TOLD_BY_LAUNCHER and environment["WORLD_SIZE"] != "1"
+
+
+def tell(message: str) -> None:
+    """Print a message on stderr: the sentence in red where there are colours, what explains it plain."""
+    for line in message.splitlines():
+        click.secho(line, err=True, fg=None if line.startswith("  ") else "red")
 
 
 def let_threads_sleep() -> None:
@@ -125,44 +146,44 @@ def let_threads_sleep() -> None:
         os.environ["KMP_BLOCKTIME"] = "0"
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command; every error becomes words on stderr. Returns the exit code."""
+def run(arguments: list[str], ranks: Any = None, say: Callable[[str], None] = tell) -> int:
+    """Run one command; every error becomes words. Returns the exit code.
+
+    Args:
+        arguments: as typed, without the name of the command.
+        ranks: the processes that run it together, for verbs that train.
+        say: prints an error.
+    """
     debug = "--debug" in arguments or os.environ.get("FLAMBEAU_DEBUG", "") not in ("", "0")
     try:
-        return int(flambeau.main(arguments, prog_name="flambeau", standalone_mode=False) or 0)
+        return int(flambeau.main(arguments, prog_name="flambeau", standalone_mode=False, obj=ranks) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        tell(_click_words(error, arguments))
+        say(_click_words(error, arguments))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        tell("stopped")
+        say("stopped")
         return STOPPED
     except FlambeauError as error:
         if debug:
             traceback.print_exc()
-        tell(str(error))
+        say(str(error))
         return error.exit_code
     except Exception as error:
-        return _tell_unexpected(error, debug)
+        return _tell_unexpected(error, debug, say)
 
 
-def tell(message: str) -> None:
-    """Print a message on stderr: the sentence in red where there are colours, what explains it plain."""
-    for line in message.splitlines():
-        click.secho(line, err=True, fg=None if line.startswith("  ") else "red")
-
-
-def _tell_unexpected(error: Exception, debug: bool) -> int:
+def _tell_unexpected(error: Exception, debug: bool, say: Callable[[str], None]) -> int:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        tell(f"the disk is full\n  where:    {error.filename or 'not told by the system'}")
+        say(f"the disk is full\n  where:    {error.filename or 'not told by the system'}")
         return 1
     if debug:
         traceback.print_exc()
-    tell(f"flambeau met something it did not expect: {type(error).__name__}: {error}")
-    tell("  hint:     this is a defect of flambeau, not of what you typed")
+    say(f"flambeau met something it did not expect: {type(error).__name__}: {error}")
+    say("  hint:     this is a defect of flambeau, not of what you typed")
     if not debug:
-        tell("  next:     the same command with --debug shows where it happened")
+        say("  next:     the same command with --debug shows where it happened")
     return 1
 
 

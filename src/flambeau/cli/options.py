@@ -13,7 +13,7 @@ import click
 
 from flambeau.errors import RecipeError, UsageError
 from flambeau.recipe import Recipe, load_recipe, parse_setting, with_settings
-from flambeau.recipe.short_names import SHORT_NAMES
+from flambeau.recipe.short_names import LISTS, SHORT_NAMES, long_setting
 from flambeau.records import list_runs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -24,46 +24,53 @@ class Flag:
     """A short way to set one option of the recipe.
 
     Args:
-        name: without its dashes.
-        key: the option that it sets.
+        name: without its dashes; a switch may begin with "no-".
         metavar: what stands for its value in the help; "" for a switch.
         help: one line.
         value: what a switch sets.
     """
 
     name: str
-    key: str
     metavar: str
     help: str
     value: str = ""
 
+    @property
+    def short(self) -> str:
+        """The short name of the option that it sets."""
+        return self.name.removeprefix("no-").replace("-", "_")
+
+    @property
+    def key(self) -> str:
+        """The option that it sets."""
+        return SHORT_NAMES[self.short]
+
 
 FLAGS = (
-    Flag("target", SHORT_NAMES["target"], "COLUMN", "The column to predict."),
-    Flag("task", SHORT_NAMES["task"], "TASK", "classification, multilabel or regression."),
-    Flag("test", SHORT_NAMES["test"], "SOURCE", "Separate data to test on."),
-    Flag("model", SHORT_NAMES["model"], "NAME|FILE.py:CLASS", "The model; a file for your own module."),
-    Flag("pretrained", SHORT_NAMES["pretrained"], "NAME|FILE", "Start from these weights."),
-    Flag(
-        "trust-pickle",
-        SHORT_NAMES["trust_pickle"],
-        "",
-        "Dangerous: run the code in the file of weights to convert it.",
-        "true",
-    ),
-    Flag("arch", SHORT_NAMES["arch"], "NAME", "The architecture of the weights in a file."),
-    Flag("epochs", SHORT_NAMES["epochs"], "N", "Passes over the training samples."),
-    Flag("minutes", SHORT_NAMES["minutes"], "X", "Time for the whole command."),
-    Flag("batch-size", SHORT_NAMES["batch_size"], "N", "Samples a step."),
-    Flag("lr", SHORT_NAMES["lr"], "X", "The largest learning rate."),
-    Flag("seed", SHORT_NAMES["seed"], "N", "Seed of everything random."),
-    Flag("device", SHORT_NAMES["device"], "NAME", "cpu, cuda, cuda:1 or mps."),
-    Flag("threads", SHORT_NAMES["threads"], "N", "Threads of the CPU."),
-    Flag("folds", SHORT_NAMES["folds"], "N", "Folds of cross-validation; 0 for one split."),
-    Flag("refit", SHORT_NAMES["refit"], "", "After the test, train once more on all samples.", "true"),
-    Flag(
-        "no-baselines", SHORT_NAMES["baselines"], "", "Leave out the simple models to compare with.", "false"
-    ),
+    Flag("target", "COLUMN", "The column to predict."),
+    Flag("task", "TASK", "classification, multilabel or regression."),
+    Flag("test", "SOURCE", "Separate data to test on."),
+    Flag("model", "NAME|FILE.py:CLASS", "The model; a file for your own module."),
+    Flag("pretrained", "NAME|FILE", "Start from these weights."),
+    Flag("trust-pickle", "", "Dangerous: run the code in the file of weights to convert it.", "true"),
+    Flag("arch", "NAME", "The architecture of the weights in a file."),
+    Flag("freeze", "NAMES", "Parameters that stay as they are: body, or names and patterns, with commas."),
+    Flag("optimizer", "NAME|FILE.py:CLASS", "adamw, sgd, adam, nadam, rmsprop, adagrad, lbfgs or muon."),
+    Flag("lr", "X|auto", "The largest learning rate; auto finds it by a range test."),
+    Flag("schedule", "NAME", "one_cycle, cosine, linear, step, multi_step, constant or plateau."),
+    Flag("loss", "NAME|FILE.py:FUNCTION", "What is made small, such as focal, huber or quantile."),
+    Flag("epochs", "N", "Passes over the training samples."),
+    Flag("minutes", "X", "Time for the whole command."),
+    Flag("batch-size", "N|auto", "Samples a step; auto finds the fastest that fits into memory."),
+    Flag("precision", "NAME", "fp32, bf16 or fp16."),
+    Flag("seed", "N", "Seed of everything random."),
+    Flag("device", "NAME", "auto, cpu, cuda, cuda:1 or mps."),
+    Flag("devices", "N", "Processes that train together, each on a GPU of its own."),
+    Flag("threads", "N", "Threads of the CPU."),
+    Flag("folds", "N", "Folds of cross-validation; 0 for one split."),
+    Flag("refit", "", "After the test, train once more on all samples.", "true"),
+    Flag("log", "NAME", "Keep the curves in tensorboard, mlflow or wandb too."),
+    Flag("no-baselines", "", "Leave out the simple models to compare with.", "false"),
 )
 
 
@@ -76,8 +83,9 @@ def recipe_options(*names: str) -> Callable[[Command], Command]:
             help="Set any option of the recipe; `flambeau recipe --options` lists them.",
         )(command)  # fmt: skip
         command = click.option(
-            "--recipe", "recipe_file", metavar="FILE", help="Options from a YAML file; flags go on top."
-        )(command)
+            "--recipe", "recipe_file", metavar="NAME|FILE",
+            help="Options of a recipe that comes with flambeau (fast), or of a YAML file; flags go on top.",
+        )(command)  # fmt: skip
         for flag in reversed(FLAGS):
             if names and flag.name not in names:
                 continue
@@ -150,12 +158,17 @@ def _given_flags(flags: dict[str, Any]) -> list[tuple[str, Any, str]]:
             if flags.get(name):
                 given.append((flag.key, flag.value == "true", f"--{flag.name}"))
             continue
-        for text in flags.get(name, ()):
+        texts = flags.get(name, ())
+        if flag.short in LISTS and texts:
+            words = " ".join(f"--{flag.name} {text}" for text in texts)
+            given.append((*long_setting(flag.short, ",".join(texts)), words))
+            continue
+        for text in texts:
             try:
                 value = parse_setting(f"{flag.key}={text}")[1]
             except RecipeError:
                 value = text  # not YAML, so not a number either; the recipe tells what it should have been
-            given.append((flag.key, value, f"--{flag.name} {text}"))
+            given.append((*long_setting(flag.short, value), f"--{flag.name} {text}"))
     return given
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from flambeau.cli.options import build_recipe, debug_option, path_or_none, recip
 from flambeau.cli.show import make_show
 from flambeau.errors import UsageError
 from flambeau.recipe import option_rows, recipe_json_schema, recipe_to_yaml
+from flambeau.recipe.by_name import named_recipes, summary_of
 from flambeau.records import to_json, write_text
 
 
@@ -18,6 +20,7 @@ from flambeau.records import to_json, write_text
 @recipe_options()
 @click.option("--out", metavar="FILE", help="Write to a file instead of the terminal.")
 @click.option("--options", "list_options", is_flag=True, help="List every option of the recipe.")
+@click.option("--named", "list_named", is_flag=True, help="List the recipes that come with flambeau.")
 @click.option(
     "--schema", "json_schema", is_flag=True, help="Print the JSON schema of recipe files, for editors."
 )
@@ -28,16 +31,30 @@ def command(
     settings: tuple[str, ...],
     out: str | None,
     list_options: bool,
+    list_named: bool,
     json_schema: bool,
     **flags: Any,
 ) -> None:
-    """Look at SOURCE and write the recipe that `flambeau train` would follow, with its reasons."""
-    if list_options and json_schema:
-        raise UsageError("--options and --schema cannot both be printed", expected="one of them")
+    """Look at SOURCE and write the recipe that `flambeau train` would follow, with its reasons.
+
+    For the name of a recipe that comes with flambeau, such as fast, write that recipe.
+    """
+    if list_options + list_named + json_schema > 1:
+        raise UsageError("--options, --named and --schema cannot be printed together", expected="one of them")
     if list_options:
         text = _options_text()
+    elif list_named:
+        text = _named_text()
     elif json_schema:
         text = to_json(recipe_json_schema(), indent=2) + "\n"
+    elif source is not None and source in named_recipes() and not Path(source).exists():
+        if recipe_file or settings or any(flags.values()):
+            raise UsageError(
+                f"'{source}' is a recipe, and options need data to be looked at",
+                expected="the data first",
+                command=f"flambeau recipe DATA --recipe {source} …",
+            )
+        text = named_recipes()[source]
     else:
         text = _resolved(build_recipe(source, recipe_file, settings, flags))
     path = path_or_none(out)
@@ -53,6 +70,10 @@ def _resolved(recipe: Any) -> str:
         from flambeau.using import resolve  # torch takes seconds
 
         return recipe_to_yaml(resolve(recipe.source, recipe, show))
+
+
+def _named_text() -> str:
+    return "".join(f"{name}\n    {summary_of(text)}\n" for name, text in named_recipes().items())
 
 
 def _options_text() -> str:

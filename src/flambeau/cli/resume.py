@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import click
 
 from flambeau.cli.options import complete_run, output_options
 from flambeau.cli.show import make_show
-from flambeau.cli.stop import leave_stopped
+from flambeau.cli.stop import STOPPED, leave_stopped, resume_command
+from flambeau.recipe import Recipe, load_recipe
 from flambeau.records import RunFolder, find_run, list_runs
 
 
 @click.command("resume", short_help="Go on with a run that was stopped or killed.")
 @click.argument("run_name", metavar="[RUN]", required=False, shell_complete=complete_run)
+@click.option(
+    "--devices", type=click.IntRange(1, 4096), metavar="N", help="Go on with another number of processes."
+)
 @output_options
-def command(run_name: str | None, quiet: bool, as_json: bool) -> None:
+def command(run_name: str | None, devices: int | None, quiet: bool, as_json: bool) -> None:
     """Go on with RUN from its last checkpoint; without RUN, with the newest that is not finished.
 
-    The weights at the end are those of a run that was never stopped, bit for bit.
+    The weights at the end are those of a run that was never stopped, bit for bit; with another number of
+    processes, but for rounding.
     """
     run = find_run(run_name) if run_name else _newest_unfinished()
-    began = time.time()
+    began, ranks = time.time(), click.get_current_context().obj
+    recipe = load_recipe(run.recipe) if run.recipe.is_file() and not run.finished else Recipe()
+    count = devices or recipe.devices
+    if count > 1 and ranks is None:
+        from flambeau.cli.launch import launch  # starts this very command in several processes
+
+        launch(count, recipe.device, run.path, began)
     with make_show(quiet, as_json) as show:
         from flambeau.pipeline import resume  # torch takes seconds
+        from flambeau.stages.ranks import understood
+        from flambeau.training.distributed import ALONE
 
         try:
-            resume(run, listener=show)
+            with understood(ranks or ALONE, partial(resume_command, run.path, began)):
+                resume(run, listener=show, ranks=ranks or ALONE)
         except KeyboardInterrupt as stop:
             show.close()
+            if ranks is not None and not ranks.first:
+                raise click.exceptions.Exit(STOPPED) from None
             leave_stopped(stop, run.path, began)
-        show.finish(run)
+        if ranks is None or ranks.first:
+            show.finish(run)
 
 
 def _newest_unfinished() -> RunFolder:

@@ -95,6 +95,7 @@ class Terminal(Show):
         self._console = console
         self._moving = console.is_terminal and not console.is_dumb_terminal
         self._progress = Progress(console, self._moving)
+        self._spans: list[dict[str, Any]] = []
         self._all_items = all_items
         self._with_choices = choices
         self._unicode = console.encoding.lower().startswith("utf")
@@ -108,7 +109,9 @@ class Terminal(Show):
         if kind == "epoch":
             self._progress.epoch(record)
             return
-        if kind not in ("stage", "note", "choice", "finding"):
+        if kind == "spans":
+            self._spans.append(dict(record))
+        if kind not in ("stage", "note", "choice", "finding", "table"):
             return
         self._progress.end()
         getattr(self, f"_tell_{kind}")(record)
@@ -120,6 +123,8 @@ class Terminal(Show):
         if self.scores is not None:
             self.scored(self.scores)
         rows = [["report", str(run.report)], ["predict", f"flambeau predict {run.path} YOUR_FILES"]]
+        if self._spans:
+            rows.append(["time", self._where_time_went()])
         advice = (self.scores or {}).get("advice")
         if advice:
             rows.append(["improve", str(advice)])
@@ -128,6 +133,12 @@ class Terminal(Show):
             self._line(line)
         self._line()
         self._wrapped(Text(), self.verdict(run), indent=0, gap=0, style="bold")
+
+    def _where_time_went(self) -> str:
+        """What bounded the training, of several the longest."""
+        longest = max(self._spans, key=lambda record: record["seconds"])
+        several = f"the longest of {len(self._spans)} trainings was " if len(self._spans) > 1 else ""
+        return several + str(longest["text"])
 
     def verified(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._progress.end()
@@ -150,6 +161,10 @@ class Terminal(Show):
             f"{short(record['value']):<{VALUE_WIDTH}}", "cyan"
         )
         self._wrapped(head, str(record["reason"]), indent=KEY_WIDTH + VALUE_WIDTH + 5, style="dim")
+
+    def _tell_table(self, record: Mapping[str, Any]) -> None:
+        for position, line in enumerate(table(record["rows"], gap="  ", headings=1)):
+            self._line(Text(f"  {line}", style="" if position else "dim"))
 
     def _tell_finding(self, record: Mapping[str, Any]) -> None:
         self._wrapped(self._mark(record["level"]), str(record["message"]), indent=4, gap=0)

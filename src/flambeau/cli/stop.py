@@ -21,7 +21,7 @@ def leave_stopped(stop: KeyboardInterrupt, out: Path | None, began: float) -> No
         out: the folder that the person named.
         began: when the command began, in seconds since 1970; an older run is not the one that was stopped.
     """
-    run = _stopped_run(stop, out, began)
+    run = stopped_run(stop, out, began)
     if run is None:
         click.echo("stopped; there was nothing to save yet", err=True)
     else:
@@ -29,7 +29,14 @@ def leave_stopped(stop: KeyboardInterrupt, out: Path | None, began: float) -> No
     raise click.exceptions.Exit(STOPPED)
 
 
-def _stopped_run(stop: KeyboardInterrupt, out: Path | None, began: float) -> RunFolder | None:
+def resume_command(out: Path | None, began: float) -> str:
+    """How to go on with the run that has just ended too early; "" where there is none."""
+    run = stopped_run(KeyboardInterrupt(), out, began)
+    return "" if run is None else f"flambeau resume {run.path}"
+
+
+def stopped_run(stop: KeyboardInterrupt, out: Path | None, began: float) -> RunFolder | None:
+    """The run that was stopped, if there is one; the arguments are those of `leave_stopped`."""
     if stop.args and is_run(str(stop.args[0])):
         return RunFolder(str(stop.args[0]))
     if out is not None:

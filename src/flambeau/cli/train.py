@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from flambeau.cli.options import (
     typed_command,
 )
 from flambeau.cli.show import make_show
-from flambeau.cli.stop import leave_stopped
+from flambeau.cli.stop import STOPPED, leave_stopped, resume_command
 from flambeau.deploy.versions.resolve import find_model
 from flambeau.records import check_free
 
@@ -52,23 +53,35 @@ def command(
     """
     recipe = build_recipe(source, recipe_file, settings, flags)
     start_run = find_model(from_run).path if from_run else None
-    check_free(path_or_none(out))
-    began = time.time()
+    began, ranks = time.time(), click.get_current_context().obj
+    if ranks is None or ranks.first:
+        check_free(path_or_none(out))
+    if recipe.devices > 1 and ranks is None:
+        from flambeau.cli.launch import launch  # starts this very command in several processes
+
+        launch(recipe.devices, recipe.device, path_or_none(out), began)
     with make_show(quiet, as_json) as show:
         # Imported here, as torch takes seconds: what was mistyped is told at once.
         from flambeau.pipeline import train
+        from flambeau.stages.ranks import understood
+        from flambeau.training.distributed import ALONE
 
         try:
-            run = train(
-                str(recipe.source),
-                recipe,
-                out=path_or_none(out),
-                from_run=start_run,
-                listener=show,
-                command=typed_command(),
-                tune=tune_precision,
-            )
+            with understood(ranks or ALONE, partial(resume_command, path_or_none(out), began)):
+                run = train(
+                    str(recipe.source),
+                    recipe,
+                    out=path_or_none(out),
+                    from_run=start_run,
+                    listener=show,
+                    command=typed_command(),
+                    tune=tune_precision,
+                    ranks=ranks or ALONE,
+                )
         except KeyboardInterrupt as stop:
             show.close()
+            if ranks is not None and not ranks.first:
+                raise click.exceptions.Exit(STOPPED) from None
             leave_stopped(stop, path_or_none(out), began)
-        show.finish(run)
+        if ranks is None or ranks.first:
+            show.finish(run)

@@ -130,11 +130,13 @@ def decode_picture(
             wanted_height, wanted_width = (size[1], size[0]) if _is_turned(image) else size
             image.draft(None, (wanted_width, wanted_height))
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in _DEEP_MODES:
-            return _deep_pixels(upright, channels, bits)
-        flat = _on_white(upright) if upright.has_transparency_data else upright
-        pixels = np.array(flat.convert("L" if channels == 1 else "RGB"))
+        # In place, and converted only where it must be: Pillow's copies take as long as decoding itself.
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in _DEEP_MODES:
+            return _deep_pixels(image, channels, bits)
+        flat = _on_white(image) if image.has_transparency_data else image
+        mode = "L" if channels == 1 else "RGB"
+        pixels = np.array(flat if flat.mode == mode else flat.convert(mode))
         pixels = pixels.reshape(*pixels.shape[:2], channels)
         return pixels if bits == 8 else pixels.astype(np.uint16) * _8_TO_16_BITS
 

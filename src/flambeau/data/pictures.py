@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pyarrow
 
-from flambeau.data.arrays import ArrayPictures, read_arrays
+from flambeau.data.arrays import read_arrays
 from flambeau.data.folder import FolderScan, find_class_folders, find_groups, match_files, scan_folder
 from flambeau.data.image import picture_loses_depth, picture_size
 from flambeau.data.kinds import require_column
@@ -195,21 +195,19 @@ def open_arrays(path: Path, bits: int | None, *, need_labels: bool = True) -> So
         )
     return Source(
         ids=tuple(f"picture {number}" for number in range(1, len(arrays.pixels) + 1)),
-        target=_label_columns(arrays),
+        target={} if arrays.labels is None else label_columns(arrays.labels),
         pictures=PictureArray(arrays.pixels),
         parts=arrays.parts,
         findings=tuple(notes.findings),
     )
 
 
-def _label_columns(arrays: ArrayPictures) -> dict[str, np.ndarray]:
-    labels = arrays.labels
-    if labels is None:
-        return {}
+def label_columns(labels: np.ndarray, name: str = ARRAY_TARGET) -> dict[str, np.ndarray]:
+    """Labels (count,) as one target of that name; (count, labels) as several, or as classes where each row has one."""
     if labels.ndim == 1:
-        return {ARRAY_TARGET: labels}
+        return {name: labels}
     if np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
-        return {ARRAY_TARGET: labels.argmax(axis=1)}
+        return {name: labels.argmax(axis=1)}
     return {f"label_{place}": labels[:, place] for place in range(labels.shape[1])}
 
 

@@ -16,6 +16,7 @@ from flambeau.data.folder import scan_folder
 from flambeau.data.image import PICTURE_SUFFIXES
 from flambeau.data.kinds import infer_columns
 from flambeau.data.listing import list_tables, open_if_archive
+from flambeau.data.own_data import open_own_data
 from flambeau.data.pictures import digest_pictures, open_arrays, open_folder, picture_facts
 from flambeau.data.places import cache_folder
 from flambeau.data.rows import (
@@ -33,6 +34,7 @@ from flambeau.data.table import TABLE_SUFFIXES, read_table
 from flambeau.data.target import Target, apply_target, learn_target
 from flambeau.errors import DataError, did_you_mean
 from flambeau.recipe import Recipe
+from flambeau.recipe.fields import is_own
 from flambeau.schema import Column, Finding, Schema
 
 ARRAY_SUFFIXES = (".npz", ".npy")
@@ -118,6 +120,8 @@ def open_source(source: str, recipe: Recipe, target: str | None) -> Source:
     if not path.exists():
         if source in BUILTIN_NAMES:
             return open_builtin(source)
+        if is_own(source):
+            return open_own_data(source, recipe.split.group)
         raise _no_such_source(source, path)
     if path.is_file() and is_archive(path):
         folder, findings = extract(path, cache_folder())
@@ -133,7 +137,7 @@ def open_source(source: str, recipe: Recipe, target: str | None) -> Source:
         "this file is no source of samples",
         where=source,
         expected="a folder, a table (.csv, .parquet, .jsonl, .xlsx), arrays (.npz, .npy, idx) or an archive",
-        hint="a single picture can be predicted, not trained on" if _is_picture(path) else "",
+        hint=_hint(path),
     )
 
 
@@ -149,15 +153,18 @@ def _no_such_source(source: str, path: Path) -> DataError:
     )
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES
+def _hint(path: Path) -> str:
+    if path.suffix == ".py":
+        return f"name the Dataset in it: {path.name}:MyDataset"
+    return "a single picture can be predicted, not trained on" * (path.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _understand_columns(
     opened: Source, recipe: Recipe
 ) -> tuple[Source, tuple[Column, ...], tuple[Finding, ...]]:
     assert opened.table is not None
-    given = {name: kind for name, kind in recipe.data.columns.items() if name not in opened.target}
+    kinds = {**opened.kinds, **recipe.data.columns}
+    given = {name: kind for name, kind in kinds.items() if name not in opened.target}
     drop = [name for name in recipe.data.drop if name != recipe.split.group]
     columns, told = infer_columns(opened.table, given=given, drop=drop, root=opened.root)
     images = [column.name for column in columns if column.kind == "image" and column.used]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from flambeau.data.samples import PictureArray, PictureFiles
 from flambeau.data.table import column_values
 from flambeau.data.target import TARGET_NAMES
 from flambeau.errors import DataError
+from flambeau.recipe.options import ColumnKind
 from flambeau.schema import Finding
 
 
@@ -33,6 +34,7 @@ class Source:
         folders: whether the target is the names of folders.
         parts, groups: as in Samples.
         findings: what was noticed.
+        kinds: of columns whose kind is known and need not be guessed.
     """
 
     ids: tuple[str, ...]
@@ -44,6 +46,7 @@ class Source:
     parts: np.ndarray | None = None
     groups: np.ndarray | None = None
     findings: tuple[Finding, ...] = ()
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
 
 
 class Notes:

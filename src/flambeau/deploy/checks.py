@@ -13,6 +13,7 @@ from flambeau.deploy.files import damaged
 from flambeau.deploy.rebuild import members_of
 from flambeau.errors import RunError
 from flambeau.models.build import ModelSpec
+from flambeau.models.whiten import PATCH_SIDE, whitened_channels
 from flambeau.schema import Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.scaling import DATE_PARTS, SCALINGS
@@ -115,7 +116,8 @@ def check_model(
             "cardinalities": list(preparation.cardinalities),
         }
     for member in members_of(spec):
-        for key, value in expected.items():
+        seen = _behind_whitening(expected) if "whiten" in member.arguments else expected
+        for key, value in seen.items():
             if key in member.arguments and member.arguments[key] != value:
                 raise RunError(
                     "the parts of this bundle do not fit each other",
@@ -126,6 +128,15 @@ def check_model(
         dropout = member.arguments.get("dropout")
         if dropout is not None and not (isinstance(dropout, int | float) and 0 <= dropout < 1):
             raise damaged(path, f"dropout {str(dropout)[:40]!r}", "a share from 0 to below 1")
+
+
+def _behind_whitening(expected: dict[str, Any]) -> dict[str, Any]:
+    """What a model is made for that stands behind a whitening layer; there is none for tables."""
+    if "channels" not in expected:
+        return {**expected, "whiten": None}
+    channels, size = expected["channels"], expected["size"]
+    inner = {"channels": whitened_channels(channels), "size": [side - PATCH_SIDE + 1 for side in size]}
+    return {**expected, **inner, "whiten": channels}
 
 
 def _refuse(faults: dict[str, bool], path: Path) -> None:

@@ -26,7 +26,9 @@ from flambeau.insight.plots_of_errors import (
     plot_residuals,
     plot_roc,
 )
+from flambeau.insight.plots_of_training import plot_rate_test, plot_spans
 from flambeau.insight.style import BLUE, FLAME, save_plot
+from flambeau.insight.training_tables import last_spans, rate_test
 from flambeau.insight.wording import METRIC_TITLES, headline_metric
 from flambeau.schema import Schema
 
@@ -38,7 +40,7 @@ _MOST_STEPS = 500
 
 def draw_plots(facts: RunFacts) -> dict[str, Markup]:
     """Draw every plot that the run has data for; each goes to plots/NAME.png and comes back as SVG."""
-    figures = [*_curve_figures(facts), *_score_figures(facts)]
+    figures = [*_curve_figures(facts), *_training_figures(facts), *_score_figures(facts)]
     if facts.evaluation is not None and facts.schema is not None:
         figures += _evaluation_figures(facts.schema, facts.evaluation, facts.data.get("class_counts"))
     # The SVG holds no text of the run that matplotlib has not escaped.
@@ -71,6 +73,16 @@ def _curve_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:
         curves = max(finer, coarser, key=lambda found: sum(len(curve.x) for curve in found))
         if curves:
             yield key, plot_curves(title, "epoch", curves, logarithmic=key == "gradient_norm")
+
+
+def _training_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:
+    test = rate_test(facts)
+    if test is not None:
+        curves = (test["rates"], test["losses"], test["smoothed"])
+        yield "rate_test", plot_rate_test(*curves, chosen=float(test["chosen"]))
+    spans = {stage: record["spans"] for stage, record in last_spans(facts).items()}
+    if spans:
+        yield "spans", plot_spans(spans)
 
 
 def _step_position(record: dict[str, Any]) -> float:

@@ -20,6 +20,14 @@ from flambeau.insight.tables import (
     score_rows,
     split_rows,
 )
+from flambeau.insight.training_tables import (
+    bound_rows,
+    bound_sentence,
+    group_lines,
+    load_rows,
+    peak_memory,
+    timing_tables,
+)
 from flambeau.insight.wording import (
     compare_with_baseline,
     count_of,
@@ -83,6 +91,12 @@ def _context(facts: RunFacts) -> dict[str, Any]:
         "findings": sorted(findings, key=lambda finding: order.get(str(finding.get("level")), 3)),
         "notes": list(dict.fromkeys(str(record.get("text", "")) for record in facts.records_of("note"))),
         "groups": recipe_groups(facts),
+        "bound_sentence": bound_sentence(facts),
+        "bound_rows": bound_rows(facts),
+        "peak_memory": peak_memory(facts),
+        "timings": timing_tables(facts),
+        "group_lines": group_lines(facts),
+        "load_rows": load_rows(facts),
         "worst": [_worst_card(item) for item in facts.worst[:_MOST_WORST]],
         "machine": [
             (name, value)

@@ -11,6 +11,7 @@ import numpy as np
 
 from flambeau.insight.facts import Evaluation, RecipeLine, RunFacts
 from flambeau.insight.plots_of_errors import confusion_counts
+from flambeau.insight.training_tables import peak_memory
 from flambeau.insight.wording import (
     METRIC_MEANINGS,
     METRIC_TITLES,
@@ -82,6 +83,8 @@ def key_figures(facts: RunFacts) -> list[tuple[str, str]]:
     epochs = facts.records_of("epoch")
     if epochs:
         figures.append(("epochs", f"{epochs[-1]['epoch']} of {epochs[-1].get('epochs', '?')}"))
+    if peak_memory(facts):
+        figures.append(("memory at most", peak_memory(facts)))
     if facts.scores is not None and facts.scores.get("seconds") is not None:
         figures.append(("whole command", format_seconds(facts.scores["seconds"])))
     return figures

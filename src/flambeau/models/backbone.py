@@ -48,6 +48,52 @@ def remove_head(model: nn.Module) -> nn.Module:
     return body
 
 
+def copy_head(model: nn.Module, *inputs: Tensor) -> nn.Module:
+    """A copy of the linear head that can learn alone on features, behind the dropout that stands just before it.
+
+    Args:
+        model: its mode stays.
+        inputs: a few samples, which show what the head is called with.
+
+    Returns:
+        The linear layer, or `nn.Sequential` of a dropout and this layer; its last layer is the head either way.
+    """
+    alone = copy.deepcopy(model.get_submodule(find_head(model)))
+    name = find_head_dropout(model, *inputs)
+    if not name:
+        return alone
+    # never in place: LBFGS sees the same features again and again
+    share = float(model.get_submodule(name).p)  # type: ignore[arg-type]
+    return nn.Sequential(nn.Dropout(share), alone)
+
+
+@torch.no_grad()
+def find_head_dropout(model: nn.Module, *inputs: Tensor) -> str:
+    """Name of the dropout whose answer the head is called with, or "" where there is none; `inputs` as above."""
+    passed: list[tuple[str, Tensor]] = []
+    before: list[str] = []
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and module.p > 0:
+
+            def note(module: nn.Module, inputs: object, output: Tensor, name: str = name) -> None:
+                passed.append((name, output))
+
+            handles.append(module.register_forward_hook(note))
+
+    def compare(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        before.extend(name for name, output in passed if output is inputs[0])
+
+    handles.append(model.get_submodule(find_head(model)).register_forward_pre_hook(compare))
+    was_training = model.training
+    model.eval()
+    model(*inputs)
+    model.train(was_training)
+    for handle in handles:
+        handle.remove()
+    return before[-1] if before else ""
+
+
 def set_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
     """Replace the submodule of that dotted name."""
     parent, _, last = name.rpartition(".")

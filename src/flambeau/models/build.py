@@ -11,7 +11,8 @@ from torch import nn
 
 from flambeau.errors import ModelError, did_you_mean
 from flambeau.models.joined import Ensemble, JoinedInputs
-from flambeau.models.own import digest_of, load_own_class, own_arguments
+from flambeau.models.own import SYNONYMS, build_own, digest_of, load_own_class, own_arguments
+from flambeau.models.whiten import WhitenFirst, whitened_channels, whitened_size
 from flambeau.recipe.options import ModelOptions
 
 
@@ -45,6 +46,12 @@ def _small_resnet(arguments: dict[str, Any]) -> nn.Module:
     from flambeau.models.cnn import SmallResNet
 
     return SmallResNet(**{**arguments, "size": tuple(arguments["size"])})
+
+
+def _fast_cnn(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.fast_cnn import FastCNN
+
+    return FastCNN(**{**arguments, "size": tuple(arguments["size"])})
 
 
 def _resnet(arguments: dict[str, Any]) -> nn.Module:
@@ -81,8 +88,12 @@ def _timm(arguments: dict[str, Any]) -> nn.Module:
 
 
 def _own(arguments: dict[str, Any]) -> nn.Module:
-    own_class = load_own_class(Path(arguments["file"]), arguments["class"], digest=arguments["digest"])
-    module: nn.Module = own_class(**arguments["arguments"])
+    module = build_own(
+        Path(arguments["file"]),
+        arguments["class"],
+        digest=arguments["digest"],
+        arguments=arguments["arguments"],
+    )
     cardinalities = arguments.get("cardinalities")
     return module if cardinalities is None else JoinedInputs(module, cardinalities)
 
@@ -94,6 +105,7 @@ def _ensemble(arguments: dict[str, Any]) -> nn.Module:
 MODELS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
     "small_cnn": _small_cnn,
     "small_resnet": _small_resnet,
+    "fast_cnn": _fast_cnn,
     "resnet": _resnet,
     "tabm": _tabm,
     "mlp": _mlp,
@@ -102,7 +114,7 @@ MODELS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
     "own": _own,
     "ensemble": _ensemble,
 }
-PICTURE_MODELS = ("small_cnn", "small_resnet", "resnet")
+PICTURE_MODELS = ("small_cnn", "small_resnet", "fast_cnn", "resnet")
 TABLE_MODELS = ("tabm", "mlp")
 
 
@@ -110,8 +122,11 @@ def build_model(spec: ModelSpec) -> nn.Module:
     """The module of a description, with fresh weights. Raises ModelError for an unknown name or wrong arguments."""
     if spec.name not in MODELS:
         raise ModelError(f"there is no model '{spec.name}'", hint=did_you_mean(spec.name, MODELS))
+    arguments = dict(spec.arguments)
+    whitened = arguments.pop("whiten", None)
     try:
-        return MODELS[spec.name](dict(spec.arguments))
+        module = MODELS[spec.name](arguments)
+        return module if whitened is None else WhitenFirst(whitened, module)
     except ModelError:
         raise
     except Exception as error:  # a person's own constructor may raise anything
@@ -134,8 +149,33 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 def picture_spec(options: ModelOptions, *, channels: int, size: tuple[int, int], outputs: int) -> ModelSpec:
     """The description of a model for pictures (batch, channels, *size) with resolved options."""
+    if not options.whiten:
+        return _plain_picture_spec(options, channels=channels, size=size, outputs=outputs)
+    try:
+        inner_size = whitened_size(size)
+    except ValueError as error:
+        raise ModelError(
+            "these pictures are too small for a whitening layer",
+            got=str(error),
+            command="--set model.whiten=false",
+        ) from error
+    maps = whitened_channels(channels)
+    inner = _plain_picture_spec(options, channels=maps, size=inner_size, outputs=outputs)
+    if inner.name == "own" and inner.arguments["arguments"].keys().isdisjoint(SYNONYMS["channels"]):
+        raise ModelError(
+            f"a whitening layer makes {maps} maps of {channels} channels, and this model cannot be told so",
+            where=options.name,
+            expected="a constructor with one of the parameters " + ", ".join(SYNONYMS["channels"]),
+            command="--set model.whiten=false",
+        )
+    return ModelSpec(inner.name, {**inner.arguments, "whiten": channels})
+
+
+def _plain_picture_spec(
+    options: ModelOptions, *, channels: int, size: tuple[int, int], outputs: int
+) -> ModelSpec:
     name = options.name or "small_resnet"
-    if name == "small_cnn":
+    if name in ("small_cnn", "fast_cnn"):
         arguments = _given(size=list(size), width=options.width, dropout=options.dropout)
     elif name == "small_resnet":
         arguments = _given(
@@ -170,13 +210,18 @@ def table_spec(
     options: ModelOptions, *, number_features: int, cardinalities: tuple[int, ...], outputs: int, bins: int
 ) -> ModelSpec:
     """The description of a model for tables with resolved options."""
+    if options.whiten:
+        raise ModelError(
+            "model.whiten is for pictures, and this is a table", command="--set model.whiten=false"
+        )
     name = options.name or "tabm"
     common = {"number_features": number_features, "cardinalities": list(cardinalities), "outputs": outputs}
     sizes = _given(width=options.width, depth=options.depth, dropout=options.dropout)
     if name == "tabm":
         return ModelSpec("tabm", {**common, **sizes, **_given(members=options.members), "bins": bins})
     if name == "mlp":
-        return ModelSpec("mlp", {**common, **sizes})
+        kinds = _given(activation=options.activation, normalisation=options.normalisation)
+        return ModelSpec("mlp", {**common, **sizes, **kinds})
     if ":" in name:
         inputs = number_features + sum(cardinality - 1 for cardinality in cardinalities)
         return own_spec(name, {"inputs": inputs, "outputs": outputs}, cardinalities=list(cardinalities))

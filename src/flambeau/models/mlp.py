@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 NORMALISATIONS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 
 
@@ -17,7 +24,7 @@ class MLP(nn.Module):
         width: units of each hidden layer.
         depth: hidden layers; 0 leaves a linear model.
         dropout: share of units dropped in training.
-        activation: relu, gelu or silu.
+        activation: relu, leaky_relu, elu, gelu, silu or tanh.
         normalisation: none, batch or layer.
 
     Shapes: (batch, inputs) → (batch, outputs).

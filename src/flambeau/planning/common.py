@@ -7,11 +7,12 @@ import numpy as np
 from flambeau.errors import RecipeError, did_you_mean
 from flambeau.evaluation.metrics import main_metric, task_metrics
 from flambeau.planning.machine import Machine
+from flambeau.planning.rules import OWN_LOSS_REASON
 from flambeau.recipe import Choices
+from flambeau.recipe.fields import is_own
 from flambeau.schema import Schema
 
 FOLDS_BELOW = 1000
-TINY_TABLE, TINY_PICTURE = 1000, 16
 TINY_TABLE, TINY_PICTURE = 1000, 16
 FOLDS = 5
 SMALL_VALIDATION = 500
@@ -81,6 +82,10 @@ def plan_class_weights(choices: Choices, *, targets: np.ndarray, schema: Schema)
     key = "training.class_weights"
     if schema.task != "classification":
         choices.choose(key, "none", "there are no exclusive classes")
+        return
+    loss = choices.recipe.training.loss.name
+    if loss is not None and is_own(loss):
+        choices.choose(key, "none", OWN_LOSS_REASON)
         return
     counts = class_counts(targets, len(schema.classes))
     present = counts[counts > 0]

@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau.planning.fast_pictures import plan_fast_pictures
+from flambeau.planning.numbers import plan_numbers
+from flambeau.planning.rules import check_init, plan_loss, plan_optimizer, plan_schedule, plan_whole_batches
 from flambeau.recipe import Choices
 from flambeau.schema import PictureFacts
 
@@ -73,14 +76,19 @@ def plan_pictures(
         hints: "source" and "target", whose words tell of digits or of medicine.
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
     """
+    plan_loss(choices, task=task)
+    check_init(choices, pretrained=pretrained)
+    plan_whole_batches(choices, rows=rows)
     words = find_words(hints, classes)
     plan_size(choices, facts, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_channels(choices, facts, pretrained=pretrained)
+    plan_fast_pictures(choices, rows=rows, device=machine["device"])
     plan_augmentation(choices, facts, classes, words, pretrained=pretrained)
     plan_picture_model(choices, pretrained=pretrained, device=machine["device"])
     plan_length(choices, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_steps(choices, rows=rows, pretrained=pretrained, task=task)
-    plan_precision(choices, machine)
+    plan_schedule(choices)
+    plan_numbers(choices, machine, pictures=True)
 
 
 def find_words(hints: Mapping[str, Any], classes: tuple[str, ...]) -> set[str]:
@@ -250,15 +258,8 @@ def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> N
     small = 32 if pretrained else 16
     batch = small if rows < 600 else 64 if rows < 20_000 else 128
     choices.choose("training.batch_size", batch, "many small steps while data are few")
-    name = choices.choose("training.optimizer.name", "adamw", "steady for every net here")
-    if name == "sgd":
-        choices.choose("training.optimizer.lr", 0.05, "usual for SGD with momentum")
-        choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
-    else:
-        lr = 4e-3 if pretrained else 2e-3
-        what = "of the head" if pretrained else "for nets with batch normalisation"
-        choices.choose("training.optimizer.lr", lr, what)
-        choices.choose("training.optimizer.weight_decay", 0.05, "usual for AdamW")
+    what = "of the head" if pretrained else "for nets with batch normalisation"
+    plan_optimizer(choices, 4e-3 if pretrained else 2e-3, 0.05, f"usual for AdamW, {what}")
     share = 0.25 if pretrained else 1.0
     why = "the body has learnt already" if pretrained else "there is no pretrained body"
     choices.choose("training.optimizer.body_lr", share, why)
@@ -274,23 +275,3 @@ def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> N
     choices.choose("training.ema", decay, f"averages the last weights of about {steps:,} steps")
     choices.choose("training.clip_norm", 0.0, "AdamW bounds the length of a step by itself")
     choices.choose("training.bags", 1, "one model")
-
-
-def plan_precision(choices: Choices, machine: Mapping[str, Any]) -> None:
-    """Fill in numbers, route and layout by the machine's abilities."""
-    bf16 = bool(machine["bf16"]) and machine["device"] in ("cpu", "cuda")
-    if bf16:
-        reason = "this processor multiplies bf16 natively, about twice as fast for convolutions"
-    else:
-        reason = "this device has no fast bf16"
-    choices.choose("training.precision", "bf16" if bf16 else "fp32", reason)
-    if machine["device"] == "cuda":
-        choices.choose("training.matmul", "high", "TF32 is enough for training")
-    else:
-        choices.choose("training.matmul", "highest", "convolutions do not use this route here")
-    if machine["device"] == "mps":
-        choices.choose("training.memory_format", "contiguous", "the layout that this device prefers")
-    else:
-        choices.choose(
-            "training.memory_format", "channels_last", "the layout in which convolutions are quickest"
-        )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau.planning.numbers import plan_numbers
+from flambeau.planning.rules import check_init, plan_loss, plan_optimizer, plan_schedule, plan_whole_batches
 from flambeau.recipe import Choices
 
 # Rows, all parts together, below which a table counts as minute, tiny, small or middling.
@@ -45,11 +47,15 @@ def plan_table(
         classes: classes or labels; 0 for a regression.
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
     """
+    plan_loss(choices, task=task)
+    check_init(choices, pretrained=False)
+    plan_whole_batches(choices, rows=rows)
     _plan_preparation(choices, rows, number_features)
     _plan_model(choices, rows)
     _plan_length(choices, rows, task)
     _plan_steps(choices, rows, task)
-    _plan_precision(choices, machine)
+    plan_schedule(choices)
+    plan_numbers(choices, machine, pictures=False)
 
 
 def bins_for(rows: int, number_features: int) -> tuple[int, str]:
@@ -140,6 +146,9 @@ def _plan_model(choices: Choices, rows: int) -> None:
     choices.choose("model.dropout", 0.0, "no gain was measured; averaging networks does its work")
     if name == "tabm":
         choices.choose("model.members", 16, "twice as many of half the width gained no more than noise")
+    if name == "mlp":
+        choices.choose("model.activation", "relu", "the quickest, and as good as others here")
+        choices.choose("model.normalisation", "none", "the numbers are scaled already, and the net is short")
 
 
 def _plan_length(choices: Choices, rows: int, task: str) -> None:
@@ -158,14 +167,7 @@ def _plan_length(choices: Choices, rows: int, task: str) -> None:
 def _plan_steps(choices: Choices, rows: int, task: str) -> None:
     batch, reason = batch_for(rows)
     choices.choose("training.batch_size", batch, reason)
-    name = choices.choose("training.optimizer.name", "adamw", "steady for every net here")
-    if name == "sgd":
-        choices.choose("training.optimizer.lr", 0.05, "usual for SGD with momentum")
-        choices.choose("training.optimizer.weight_decay", 5e-4, "usual for SGD with momentum")
-    else:
-        rate, decay, reason = rate_for(rows, task)
-        choices.choose("training.optimizer.lr", rate, reason)
-        choices.choose("training.optimizer.weight_decay", decay, reason)
+    plan_optimizer(choices, *rate_for(rows, task))
     tiny = rows < TINY_ROWS and task == "classification"
     smoothing, reason = (
         (0.15, "few rows: labels are not learnt to the last")
@@ -175,17 +177,3 @@ def _plan_steps(choices: Choices, rows: int, task: str) -> None:
     choices.choose("training.label_smoothing", smoothing, reason)
     choices.choose("training.ema", 0.0, "the falling rate and the bags average enough")
     choices.choose("training.clip_norm", 1.0, "one odd batch cannot throw the weights far")
-
-
-def _plan_precision(choices: Choices, machine: Mapping[str, Any]) -> None:
-    fast = bool(machine["bf16"]) and machine["device"] in ("cpu", "cuda")
-    if fast:
-        reason = "this processor multiplies bf16 natively, two to three times as fast for these nets"
-    else:
-        reason = "this device has no fast bf16"
-    choices.choose("training.precision", "bf16" if fast else "fp32", reason)
-    if machine["device"] == "cuda":
-        choices.choose("training.matmul", "high", "TF32 is enough for training")
-    else:
-        choices.choose("training.matmul", "highest", "full fp32 where fp32 is used")
-    choices.choose("training.memory_format", "contiguous", "tables have no layout")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flambeau.errors import ModelError, did_you_mean
+from flambeau.recipe import Choices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +63,28 @@ class FetchedWeights:
     arch: str
     tensors: dict[str, Tensor]
     licence: str
+
+
+def plan_frozen(choices: Choices) -> None:
+    """Choose what a frozen or gradually thawing body asks for, before the choices that would suit one that learns.
+
+    Where nothing but the head learns and nobody asked for changes of the pictures, each picture is shown to the body
+    once, and the head is trained on the features that were computed then.
+    """
+    training = choices.recipe.training
+    if training.unfreeze_every:
+        choices.choose("training.freeze_early", False, "the first layers learn when their turn comes")
+    if "body" not in training.freeze:
+        return
+    augment = choices.recipe.image.augment.model_dump()
+    if not any(augment.values()):
+        reason = "the body is frozen: its features of each picture are computed once, unchanged"
+        for key, value in augment.items():
+            if value is None:
+                kind = key.startswith("flip")
+                choices.choose(f"image.augment.{key}", False if kind else 0.0, reason)
+    choices.choose("training.head_epochs", 0, "the head is all that learns anyway")
+    choices.choose("training.freeze_early", False, "the whole body is frozen")
 
 
 def torch_cache() -> Path:

@@ -13,50 +13,81 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from flambeau.recipe.options import Recipe, _auto_is_none
+from flambeau.recipe.fields import OneOf, auto_is_none
+from flambeau.recipe.options import Recipe
 
 # What people call options elsewhere, without "_" and "-".
 ALIASES = {
     "accumulate": "training.micro_batch",
+    "accumulategradbatches": "training.micro_batch",
+    "activationcheckpointing": "training.recompute",
     "amp": "training.precision",
     "architecture": "model.arch",
     "augmentation": "image.augment",
+    "autolrfind": "training.lr_finder",
+    "autoscalebatchsize": "training.batch_finder",
     "batch": "training.batch_size",
     "beta1": "training.optimizer.momentum",
     "bs": "training.batch_size",
+    "channelslast": "training.memory_format",
+    "checkpointing": "training.recompute",
     "classweight": "training.class_weights",
     "clip": "training.clip_norm",
+    "criterion": "training.loss.name",
     "crossvalidation": "split.folds",
     "cv": "split.folds",
+    "ddp": "training.distributed",
     "dtype": "training.precision",
     "earlystopping": "training.patience",
     "ensemble": "training.bags",
     "epoch": "training.epochs",
+    "freezebackbone": "training.freeze",
+    "frozen": "training.freeze",
+    "fsdp": "training.distributed",
+    "gpus": "devices",
     "gradclip": "training.clip_norm",
+    "gradientaccumulation": "training.micro_batch",
+    "gradientcheckpointing": "training.recompute",
+    "gradientclipping": "training.clip_norm",
     "hflip": "image.augment.flip_horizontal",
     "hiddensize": "model.width",
     "imagesize": "image.size",
     "imgsize": "image.size",
+    "initialization": "model.init",
     "kfold": "split.folds",
     "l2": "training.optimizer.weight_decay",
     "label": "data.target",
     "layers": "model.depth",
     "learningrate": "training.optimizer.lr",
+    "lossfn": "training.loss.name",
+    "lrfind": "training.lr_finder",
+    "lrscheduler": "training.schedule.name",
     "maxepochs": "training.epochs",
     "maxlr": "training.optimizer.lr",
+    "memorylimit": "training.memory_limit_gb",
+    "mixedprecision": "training.precision",
     "nepochs": "training.epochs",
+    "norm": "model.normalisation",
+    "nproc": "devices",
     "numepochs": "training.epochs",
+    "numgpus": "devices",
+    "opt": "training.optimizer.name",
+    "optim": "training.optimizer.name",
     "randomseed": "seed",
     "randomstate": "seed",
     "resolution": "image.size",
     "rotation": "image.augment.rotate",
     "scheduler": "training.schedule.name",
     "smoothing": "training.label_smoothing",
+    "strategy": "training.distributed",
+    "tf32": "training.matmul",
     "time": "training.minutes",
+    "torchcompile": "training.compile",
     "vflip": "image.augment.flip_vertical",
     "warmupratio": "training.schedule.warmup",
     "wd": "training.optimizer.weight_decay",
     "weights": "model.pretrained",
+    "worldsize": "devices",
 }
 
 
@@ -85,7 +116,7 @@ class Option:
     @property
     def automatic(self) -> bool:
         """Whether "auto" leaves the choice to flambeau."""
-        return any(isinstance(m, BeforeValidator) and m.func is _auto_is_none for m in self.field.metadata)
+        return any(isinstance(m, BeforeValidator) and m.func is auto_is_none for m in self.field.metadata)
 
     @property
     def section(self) -> type[BaseModel] | None:
@@ -100,6 +131,11 @@ class Option:
         return kind is str or (get_origin(kind) in (Union, UnionType) and str in get_args(kind))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names it takes, where a misspelt one can be told apart from a person's own."""
+        return next((m.names for m in _metadata(self.field) if isinstance(m, OneOf)), ())
+
+    @property
     def is_mapping(self) -> bool:
         """Whether its keys are the person's own."""
         return get_origin(self.field.annotation) is dict
@@ -112,8 +148,15 @@ class Option:
             part: what one entry of a list or mapping takes.
         """
         kind: Any = self.field.annotation
-        bounds = [m for m in self.field.metadata if isinstance(m, Ge | Gt | Le | Lt)]
+        bounds = [m for m in self.field.metadata if isinstance(m, Ge | Gt | Le | Lt | OneOf)]
         return in_words(_entry(kind) if part else Annotated[kind, *bounds] if bounds else kind, limits)
+
+
+def _metadata(field: FieldInfo) -> Iterator[Any]:
+    yield from field.metadata
+    kinds = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    for kind in kinds:
+        yield from get_args(kind)[1:] if get_origin(kind) is Annotated else ()
 
 
 @cache
@@ -163,6 +206,9 @@ def in_words(kind: Any, limits: bool = True) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         base, *metadata = arguments
+        named = next((item for item in metadata if isinstance(item, OneOf)), None)
+        if named is not None:
+            return named.words()
         bounds = [m for item in metadata for m in (item.metadata if isinstance(item, FieldInfo) else [item])]
         return in_words(base, limits) + (_range(bounds) if limits else "")
     if origin in (Union, UnionType):

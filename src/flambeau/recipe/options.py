@@ -1,4 +1,4 @@
-"""Every option of a run: its type, range, default and meaning, in one place.
+"""Every option of a run: its type, range, default and meaning; those of the training are in `training_options`.
 
 A field whose default is None is chosen by flambeau from the data and the machine, and the choice is told with
 its reason. A value that a person gives is kept as it is.
@@ -6,13 +6,12 @@ its reason. A value that a person gives is kept as it is.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-
-def _auto_is_none(value: Any) -> Any:
-    return None if value == "auto" else value
+from flambeau.recipe.fields import Auto, OneOf, Section
+from flambeau.recipe.training_options import TrainingOptions
 
 
 def _size_as_tuple(value: Any) -> Any:
@@ -21,24 +20,24 @@ def _size_as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-T = TypeVar("T")
-Auto = Annotated[T | None, BeforeValidator(_auto_is_none)]
-
 Side = Annotated[int, Field(ge=1, le=4096)]
 PictureSize = Annotated[tuple[Side, Side], BeforeValidator(_size_as_tuple)]
 ColumnKind = Literal["image", "number", "category", "boolean", "date", "text", "identifier", "constant"]
-
-
-class Section(BaseModel):
-    """A group of options. Unknown keys and values of another type are refused, never converted."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        validate_assignment=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
+Initialisation = Annotated[
+    str,
+    OneOf(
+        (
+            "xavier_uniform",
+            "xavier_normal",
+            "kaiming_uniform",
+            "kaiming_normal",
+            "orthogonal",
+            "trunc_normal",
+            "dirac",
+        ),
+        "file.py:function",
+    ),
+]
 
 
 class DataOptions(Section):
@@ -82,8 +81,12 @@ class AugmentOptions(Section):
 
     flip_horizontal: Auto[bool] = None
     """Mirror left and right."""
+    flip_alternate: bool = False
+    """Where flip_horizontal is on: mirror each picture in every second epoch, not by chance (arXiv 2404.00498)."""
     flip_vertical: Auto[bool] = None
     """Mirror up and down."""
+    crop: Annotated[int, Field(ge=0, le=64)] = 0
+    """Pixels by which a picture is padded with its mirror image and cut out again at a random place."""
     shift: Auto[Annotated[float, Field(ge=0, le=0.5)]] = None
     """Largest shift, as a share of the side."""
     scale: Auto[Annotated[float, Field(ge=0, le=0.9)]] = None
@@ -134,7 +137,7 @@ class ModelOptions(Section):
     """Which model, and how large."""
 
     name: Auto[str] = None
-    """A model of flambeau (small_cnn, resnet, tabm, mlp), of torchvision or timm, or file.py:Class."""
+    """A model of flambeau (small_resnet, fast_cnn, resnet, tabm, mlp), of torchvision or timm, or file.py:Class."""
     pretrained: str | None = None
     """Start from these weights: a name of torchvision or timm, or a local .safetensors or .pth state dict."""
     trust_pickle: bool = False
@@ -149,73 +152,14 @@ class ModelOptions(Section):
     """Share of units dropped in training."""
     members: Auto[Annotated[int, Field(ge=1, le=256)]] = None
     """Members of the ensemble inside a TabM model."""
-
-
-class OptimizerOptions(Section):
-    """The rule of the steps."""
-
-    name: Auto[Literal["adamw", "sgd"]] = None
-    """AdamW (Loshchilov and Hutter 2019), or SGD with Nesterov momentum."""
-    lr: Auto[Annotated[float, Field(gt=0, le=10)]] = None
-    """The largest learning rate."""
-    weight_decay: Auto[Annotated[float, Field(ge=0, le=10)]] = None
-    """Decay of weight matrices and filters; biases and normalisation are not decayed."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of SGD, or beta1 of AdamW."""
-    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    """beta2 of AdamW."""
-    body_lr: Auto[Annotated[float, Field(gt=0, le=1)]] = None
-    """Learning rate of a pretrained body, as a share of the head's."""
-
-
-class ScheduleOptions(Section):
-    """How the learning rate moves from step to step."""
-
-    name: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    """One-cycle (Smith and Topin 2019), cosine after a warm-up, or constant after a warm-up."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """Share of the steps in which the rate rises."""
-
-
-class TrainingOptions(Section):
-    """How the model is trained."""
-
-    epochs: Auto[Annotated[int, Field(ge=1, le=100_000)]] = None
-    """Passes over the training samples."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
-    """Wall time for the whole command; sets the epochs from measured speed, which are then fixed."""
-    head_epochs: Auto[Annotated[int, Field(ge=0, le=10_000)]] = None
-    """Epochs in which only the new head of a pretrained model is trained."""
-    freeze_early: Auto[bool] = None
-    """Leave the first layers of a pretrained model as they are."""
-    batch_size: Auto[Annotated[int, Field(ge=1, le=1_000_000)]] = None
-    """Samples a step."""
-    micro_batch: Auto[Annotated[int, Field(ge=1)]] = None
-    """Samples that go through the model at once; gradients are accumulated to the batch."""
-    optimizer: OptimizerOptions = OptimizerOptions()
-    schedule: ScheduleOptions = ScheduleOptions()
-    label_smoothing: Auto[Annotated[float, Field(ge=0, lt=1)]] = None
-    """Share of the target spread over all classes."""
-    class_weights: Auto[Literal["balanced", "none"]] = None
-    """Weigh classes by the inverse of their frequency."""
-    ema: Auto[Annotated[float, Field(ge=0, lt=1)]] = None
-    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
-    clip_norm: Auto[Annotated[float, Field(ge=0)]] = None
-    """Largest norm of the gradient; 0 for no clipping."""
-    tolerance: Auto[Annotated[float, Field(ge=0, le=10)]] = None
-    """Standard errors that a later epoch's validation loss may be behind the best one's and still be kept."""
-    patience: Auto[Annotated[int, Field(ge=0)]] = None
-    """Epochs without a better validation score before stopping; 0 to never stop early."""
-    bags: Auto[Annotated[int, Field(ge=1, le=20)]] = None
-    """Models trained on different train/validation parts whose predictions are averaged."""
-    precision: Auto[Literal["fp32", "bf16"]] = None
-    """Numbers in which the forward and backward passes are computed; weights stay in fp32."""
-    matmul: Auto[Literal["highest", "high", "medium"]] = None
-    """Route of fp32 matrix products (torch.set_float32_matmul_precision)."""
-    memory_format: Auto[Literal["contiguous", "channels_last"]] = None
-    """Layout of pictures in memory."""
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """Longest time between two checkpoints inside an epoch; one is written at the end of each epoch too."""
+    activation: Auto[Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]] = None
+    """Activation of an MLP's hidden layers."""
+    normalisation: Auto[Literal["none", "batch", "layer"]] = None
+    """Normalisation between the hidden layers of an MLP."""
+    init: Initialisation | None = None
+    """How convolutions and linear layers begin; otherwise as the model's own constructor leaves them."""
+    whiten: bool = False
+    """Put a fixed convolution in front that decorrelates patches of 2x2 pixels (Jordan 2024, arXiv 2404.00498)."""
 
 
 class EvaluationOptions(Section):
@@ -242,8 +186,12 @@ class Recipe(Section):
     """cpu, cuda, cuda:1, mps."""
     threads: Auto[Annotated[int, Field(ge=1, le=1024)]] = None
     """Threads of the CPU; the result is equal, bit for bit, for an equal number."""
+    devices: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Processes that train together, each on a GPU of its own, or on CPUs where there is none."""
     deterministic: bool = False
     """On a GPU, use only kernels that repeat bit for bit (slower)."""
+    log: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Where curves are kept too, beside log.jsonl; each needs the extra of its name."""
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
     image: ImageOptions = ImageOptions()

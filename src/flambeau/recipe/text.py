@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from flambeau.errors import RecipeError
+from flambeau.errors import RecipeError, did_you_mean
+from flambeau.recipe.by_name import check_is_file, named_recipes
 from flambeau.recipe.describe import nearest_key, options, shown
 from flambeau.recipe.options import Recipe
+from flambeau.recipe.short_names import give_way
 from flambeau.recipe.yaml_core import KeyPath, Place, read_yaml
 
 MAX_BYTES = 1_000_000
@@ -36,14 +38,16 @@ Where = Callable[[KeyPath, bool], Problem]
 
 
 def load_recipe(path: Path | str) -> Recipe:
-    """Read a recipe from a YAML file; what it does not name keeps its default.
+    """Read a recipe that comes with flambeau, or a YAML file; what it does not name keeps its default.
+
+    Args:
+        path: a name such as "fast", or a file; a text of one word is a name first, a `Path` is always a file.
 
     Raises:
-        RecipeError: no such file, too large, not YAML, or options that are unknown, given twice, of the wrong
-            type or out of range: all of them at once, each with its line and column.
+        RecipeError: no such name or file, too large, not YAML, or options that are unknown, given twice, of the
+            wrong type or out of range: all of them at once, each with its line and column.
     """
-    path = Path(path)
-    document = read_yaml(_read_text(path), str(path))
+    document = read_yaml(_text_of(path), str(path))
 
     def where(keys: KeyPath, about_key: bool) -> Problem:
         known = document.key_places if about_key else document.places
@@ -115,6 +119,7 @@ def with_settings(
         RecipeError: unknown keys, and values of the wrong type or out of range, all at once.
     """
     values = given_values(recipe)
+    give_way(values, settings)
     problems: list[Problem] = []
     labels: dict[KeyPath, Problem] = {}
     for position, (key, value) in enumerate(settings.items()):
@@ -169,6 +174,15 @@ def _set_values(section: BaseModel) -> dict[str, Any]:
         elif name in section.model_fields_set:
             values[name] = copy.deepcopy(value)
     return values
+
+
+def _text_of(path: Path | str) -> str:
+    if isinstance(path, str):
+        known = named_recipes()
+        if path in known:
+            return known[path]
+        check_is_file(path)
+    return _read_text(Path(path))
 
 
 def _read_text(path: Path) -> str:
@@ -239,7 +253,9 @@ def _problem(details: ErrorDetails, where: Where) -> Problem:
     sentence = f"{start}expected {expected}, got {got}"
     if details["type"] == "string_type" and isinstance(details["input"], int | float):
         sentence += f"; for text, put it in quotes: '{details['input']}'"
-    return place, sentence
+    hint = did_you_mean(str(details["input"]), option.names) if option.names else ""
+    hint = hint if hint.startswith("did you mean") else ""
+    return place, f"{sentence}; {hint}" if hint else sentence
 
 
 def _prefixes(keys: KeyPath) -> list[str]:

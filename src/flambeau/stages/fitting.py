@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,16 @@ from flambeau.evaluation.validation import Validation, validate_predictions
 from flambeau.models.backbone import freeze_early_layers
 from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
 from flambeau.models.state_dicts import load_partly
+from flambeau.models.whiten import WhitenFirst, rows_to_whiten
 from flambeau.recipe import Recipe
+from flambeau.stages.fitness import check_answer, check_parameters, freeze
 from flambeau.stages.inputs import Feed
+from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
-from flambeau.stages.starting_weights import StartingWeights
+from flambeau.stages.passes import set_passes
+from flambeau.stages.starting_weights import OwnWeights, StartingWeights, tell_report
 from flambeau.stages.technique import Stage, make_loss, make_optimizer, make_technique
+from flambeau.stages.trial import begin_weights, check_loss, tell_rules
 from flambeau.stages.validating import predict_rows
 from flambeau.training.checkpoint import CheckpointError
 from flambeau.training.loop import Technique
@@ -49,11 +54,22 @@ class Parts:
     number: int
     valid_rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     head_changes: list[dict[str, Any]] = field(default_factory=list)
+    # the model that `model` is only the head of, where the head alone is trained, on features
+    whole: nn.Module | None = None
+    # of sharded weights, which cannot be copied later
+    average: nn.Module | None = None
 
 
 def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) -> ModelSpec:
     """The description of the model that the recipe asks for, for these data."""
     schema = material.samples.schema
+    if recipe.model.whiten and (material.weights is not None or material.own_weights is not None):
+        raise ModelError(
+            "model.whiten changes what the first layer sees, so pretrained weights would mean nothing behind it",
+            got=str(recipe.model.pretrained),
+            expected="one of them",
+            command="--set model.whiten=false",
+        )
     if material.weights is not None:
         return material.weights.spec(schema.outputs, recipe.image.channels or 3, recipe.model.dropout)
     if isinstance(preparation, TablePreparation):
@@ -70,17 +86,25 @@ def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) ->
 
 
 def make_model(
-    spec: ModelSpec, weights: StartingWeights | None, seed: int, inputs: tuple[Tensor, ...], outputs: int
+    spec: ModelSpec,
+    weights: StartingWeights | OwnWeights | None,
+    seed: int,
+    inputs: tuple[Tensor, ...],
+    outputs: int,
+    recipe: Recipe,
+    journal: Journal,
 ) -> nn.Module:
     """The module with its first weights, after a trial on two samples.
 
     Raises ModelError for a module whose answer has another shape than (batch, outputs) or
-    (batch, members, outputs), or that fails on these inputs.
+    (batch, members, outputs), is not finite, or that fails on these inputs, and for one that cannot be trained.
     """
     torch.manual_seed(seed)
     model = build_model(spec)
+    check_parameters(model, spec)
+    begin_weights(model, recipe, seed)
     if weights is not None:
-        weights.fill(model)
+        tell_report(weights, model, weights.fill(model), journal)
     model.eval()
     trial = tuple(part[:2].cpu() for part in inputs)
     shapes = ", ".join(str(tuple(part.shape)) for part in trial)
@@ -110,6 +134,7 @@ def make_model(
             got=f"{shape} for inputs of shape {shapes}",
             expected=f"({len(trial[0])}, {outputs}): one row a sample, one number a class, label or target",
         )
+    check_answer(model, trial, spec)
     return model
 
 
@@ -126,13 +151,18 @@ def assemble(
     spec = choose_spec(material, feed.preparation, recipe)
     seed = mix_seed(recipe.seed, INIT_STREAM, stage.number)
     first = feed.gather(torch.from_numpy(train_rows[:2]))
-    model = make_model(spec, material.weights, seed, first, material.samples.schema.outputs).to(device)
+    outputs = material.samples.schema.outputs
+    weights = material.weights or material.own_weights
+    model = make_model(spec, weights, seed, first, outputs, recipe, stage.journal).to(device)
     fit_bins(model, feed, train_rows)
+    fit_whitening(model, feed, train_rows)
     if stage.start is not None:
         begin_from(model, stage.start)
     lay_out(model, recipe.training.memory_format or "contiguous")
     if material.weights is not None and recipe.training.freeze_early:
         freeze_early_layers(model, first[0][:1])
+    begin_epoch = freeze(model, recipe, stage)
+    set_passes(model, recipe, first)
     body = material.weights.body_names(model) if material.weights is not None else []
     batches = Batches(
         gather=feed.train_gather,
@@ -142,13 +172,17 @@ def assemble(
         seed=mix_seed(recipe.seed, stage.number),
         change=feed.change,
     )
+    optimizer = make_optimizer(model, recipe, body, device)
+    loss = make_loss(recipe, material, train_rows, device)
+    check_loss(loss, model, feed, train_rows, material.samples.schema.task, recipe)
+    tell_rules(optimizer, recipe, stage, len(train_rows))
     return Parts(
         model,
         spec,
         batches,
-        make_optimizer(model, recipe, body, device),
-        make_loss(recipe, material, train_rows, device),
-        make_technique(recipe, device, stage),
+        optimizer,
+        loss,
+        replace(make_technique(recipe, device, stage), begin_epoch=begin_epoch),
         make_session(material, feed, valid_rows, recipe, stage),
         feed,
         stage.number,
@@ -188,6 +222,12 @@ def fit_bins(model: nn.Module, feed: Feed, train_rows: np.ndarray) -> None:
     if set_edges is not None:
         numbers = feed.gather(torch.from_numpy(train_rows))[0]
         set_edges(numbers.cpu().numpy())
+
+
+def fit_whitening(model: nn.Module, feed: Feed, train_rows: np.ndarray) -> None:
+    """Give a whitening first layer its filters, from the training pictures alone."""
+    if isinstance(model, WhitenFirst):
+        model.fit_filters(feed.gather(torch.from_numpy(rows_to_whiten(train_rows)))[0])
 
 
 def begin_from(model: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from flambeau.transforms.augment import augment_pictures, change_pictures
 from flambeau.transforms.image import PicturePreparation, fit_pictures
 from flambeau.transforms.table import TablePreparation, TargetScaler, fit_table, fit_target
 
+Prepare = Callable[[Tensor], Tensor]
+
 SHARE_OF_DEVICE_MEMORY = 0.3
 
 
@@ -29,10 +31,11 @@ class Feed:
     Args:
         preparation: fitted on the training rows.
         scaler: of a regression target; the identity otherwise.
-        train_gather: rows → inputs before the random changes.
+        train_gather: rows → inputs before the random changes; pictures are still integers.
         gather: rows → inputs as they are evaluated.
         change: random changes of training batches; None for none.
         targets: of all samples, on the device: class indices (n,), 0/1 (n, labels) or scaled numbers (n,).
+        placement: where the inputs are kept and why, in words; empty for tables, which live on the device.
     """
 
     preparation: Preparation
@@ -41,6 +44,7 @@ class Feed:
     gather: Gather
     change: Change | None
     targets: Tensor
+    placement: str = ""
 
 
 def make_feed(
@@ -112,16 +116,13 @@ def _picture_feed(
     )
 
     def prepare(block: Tensor) -> Tensor:
-        return preparation.prepare(block).contiguous(memory_format=layout)
+        # Pixels are laid out before they become floats, which are four times as many bytes to move.
+        laid_out = block.permute(0, 3, 1, 2).contiguous(memory_format=layout).permute(0, 2, 3, 1)
+        return preparation.prepare(laid_out).contiguous(memory_format=layout)
 
-    return Feed(
-        preparation,
-        scaler,
-        _gather(pixels, preparation.scale, device),
-        _gather(pixels, prepare, device),
-        make_change(preparation, recipe, classes, layout),
-        targets,
-    )
+    read, placement = _reader(pixels, device)
+    change = make_change(preparation, recipe, classes, layout)
+    return Feed(preparation, scaler, read(preparation.shape), read(prepare), change, targets, placement)
 
 
 def _spread(pixels: np.ndarray, rows: np.ndarray, most: int = 5000) -> np.ndarray:
@@ -129,15 +130,32 @@ def _spread(pixels: np.ndarray, rows: np.ndarray, most: int = 5000) -> np.ndarra
     return pixels[rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]]
 
 
-def _gather(pixels: np.ndarray, prepare: Any, device: torch.device) -> Gather:
-    """Pixels that fit are kept on the device whole; others are read from the memory map batch by batch."""
-    if device.type != "cuda" or pixels.dtype != np.uint8:
-        return gather_pixels(pixels, prepare, device)
-    free, _ = torch.cuda.mem_get_info(device)
-    if pixels.nbytes > free * SHARE_OF_DEVICE_MEMORY:
-        return gather_pixels(pixels, prepare, device)
+def should_live_on_device(pixels: int, free: int, bits: int) -> tuple[bool, str]:
+    """Whether all pictures are kept on the device, and the reason in words.
+
+    Args:
+        pixels: bytes of all pictures.
+        free: bytes that are free on the device before the model is there; 0 where it is the CPU.
+        bits: of a channel, 8 or 16.
+    """
+    if not free:
+        return False, "pictures stay where they are: the CPU trains"
+    if bits != 8:
+        return False, "pictures of 16 bits are copied to the device batch by batch"
+    share = f"{pixels / 1e9:.2f} GB of {free / 1e9:.1f} GB that are free on the device"
+    if pixels > free * SHARE_OF_DEVICE_MEMORY:
+        return False, f"pictures are copied to the device batch by batch: they would take {share}"
+    return True, f"all pictures are kept on the device: they take {share}"
+
+
+def _reader(pixels: np.ndarray, device: torch.device) -> tuple[Callable[[Prepare], Gather], str]:
+    """How gathers of these pixels are made from a preparation, and why so."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    keep, reason = should_live_on_device(pixels.nbytes, free, 8 * pixels.itemsize)
+    if not keep:
+        return lambda prepare: gather_pixels(pixels, prepare, device), reason
     resident = gather_tensors(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-    return lambda rows: (prepare(resident(rows)[0]),)
+    return lambda prepare: lambda rows: (prepare(resident(rows)[0]),), reason
 
 
 def make_change(
@@ -147,8 +165,8 @@ def make_change(
     options = recipe.image.augment.model_dump(exclude={"mixup"}, exclude_none=True)
     return partial(
         change_pictures,
-        augment=partial(augment_pictures, **options),
-        normalise=preparation.normalise,
+        augment=partial(augment_pictures, largest=preparation.largest, **options),
+        normalise=partial(preparation.normalise, overwrite=True),
         mixup=recipe.image.augment.mixup or 0.0,
         classes=classes,
         layout=layout,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,7 +13,23 @@ import psutil
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
 
+if sys.platform == "darwin":
+    import resource
+
 Listener = Callable[[dict[str, Any]], None]
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process had at once; what it has now, where the system does not keep the most."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # getrusage would count the process from which this one was started
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return int(psutil.Process().memory_info().rss)
 
 
 class Journal:
@@ -27,11 +45,16 @@ class Journal:
         self._started = time.monotonic() - seconds_before
         self._run: RunFolder | None = None
         self._waiting: list[dict[str, Any]] = []
+        self._followers: list[Listener] = []
 
     @property
     def seconds(self) -> float:
         """Seconds since the run began, pauses left out."""
         return time.monotonic() - self._started
+
+    def follow(self, follower: Listener) -> None:
+        """From now on, hand every record to one more listener."""
+        self._followers.append(follower)
 
     def attach(self, run: RunFolder) -> None:
         """From now on, and for all that was told so far, keep a log in the run's folder."""
@@ -44,8 +67,11 @@ class Journal:
         """Tell and log one record."""
         timed = {**record, "time": round(self.seconds, 3)}
         if record["kind"] in ("step", "epoch"):
-            timed["memory_gb"] = round(psutil.Process().memory_info().rss / 1e9, 2)
+            # that of the device, where the training told it
+            timed.setdefault("memory_gb", round(peak_resident_bytes() / 1e9, 2))
         self._listener(timed)
+        for follower in self._followers:
+            follower(timed)
         if self._run is not None:
             self._run.append(timed)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,15 +13,21 @@ from flambeau.data.join import join_test
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
-from flambeau.errors import DataError, RecipeError
+from flambeau.errors import DataError, ModelError, RecipeError
 from flambeau.planning.common import plan_class_weights, plan_machine, plan_score
 from flambeau.planning.machine import Machine
 from flambeau.planning.pictures import plan_pictures
 from flambeau.planning.tables import plan_table
+from flambeau.planning.weights import plan_frozen
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import Finding
 from flambeau.stages.journal import Journal
-from flambeau.stages.starting_weights import StartingWeights, find_starting_weights
+from flambeau.stages.starting_weights import (
+    OwnWeights,
+    StartingWeights,
+    find_own_weights,
+    find_starting_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Material:
         groups: (n,) integers; equal ones stay on one side; None where nothing groups the samples.
         weights: of a pretrained model, or None.
         findings: of reading and checking.
+        own_weights: for a person's own model, or None.
     """
 
     samples: Samples
@@ -43,6 +50,7 @@ class Material:
     groups: np.ndarray | None
     weights: StartingWeights | None
     findings: tuple[Finding, ...]
+    own_weights: OwnWeights | None = None
 
 
 def read_samples(recipe: Recipe, journal: Journal) -> Samples:
@@ -65,6 +73,7 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
     plan_score(choices, rows=len(samples), schema=schema, came_split=samples.parts is not None)
     fitted = np.ones(len(samples), dtype=bool) if samples.parts is None else samples.parts != "test"
     plan_class_weights(choices, targets=samples.targets[fitted], schema=schema)
+    plan_frozen(choices)
     if schema.source == "pictures":
         return _gather_pictures(samples, choices, machine, journal)
     kinds = [column.kind for column in schema.used_columns]
@@ -77,7 +86,14 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
         classes=len(schema.classes),
         machine=machine,
     )
-    return _checked(samples, None, None, (), choices.recipe, journal)
+    weights = find_own_weights(choices, journal)
+    if weights is None and choices.recipe.model.pretrained is not None:
+        raise ModelError(
+            "pretrained weights of torchvision and timm are for pictures, and this is a table",
+            got=f"--pretrained {choices.recipe.model.pretrained}",
+            expected="--model file.py:Class beside it, or --from RUN to go on from an earlier run",
+        )
+    return replace(_checked(samples, None, None, (), choices.recipe, journal), own_weights=weights)
 
 
 def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journal: Journal) -> Material:
@@ -86,6 +102,7 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
     if facts is None or samples.pictures is None:
         raise DataError("there are no pictures in this data", where=choices.recipe.source)
     weights = find_starting_weights(choices, schema, journal)
+    own_weights = find_own_weights(choices, journal)
     plan_pictures(
         choices,
         rows=len(samples),
@@ -123,7 +140,8 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
     readable = np.flatnonzero(cached.readable)
     if len(readable) < len(samples):
         samples = samples.take(readable)
-    return _checked(samples, cached.pixels, weights, unreadable, recipe, journal)
+    material = _checked(samples, cached.pixels, weights, unreadable, recipe, journal)
+    return replace(material, own_weights=own_weights)
 
 
 def _checked(

@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,12 +14,14 @@ from flambeau.data.places import state_folder
 from flambeau.data.split import Split
 from flambeau.errors import ModelError, RecipeError, RunError, did_you_mean
 from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS
-from flambeau.models.own import check_trust, digest_of, trust_file
+from flambeau.planning.machine import limit_memory
+from flambeau.planning.numbers import check_finders, check_passes
 from flambeau.recipe import Recipe
+from flambeau.recipe.fields import is_own
+from flambeau.recipe.own_parts import OWN_PARTS
 from flambeau.records import RunFolder
 from flambeau.records.files import digest_file
-
-TRUSTED = "trusted_models.json"
+from flambeau.records.own_code import TRUSTED_FILES, check_trust, digest_of, split_own, trust_file
 
 
 def count_trainings(splits: list[Split], recipe: Recipe) -> int:
@@ -33,20 +36,22 @@ def with_full_paths(recipe: Recipe, source: str) -> Recipe:
     Raises RecipeError for options that exclude each other.
     """
     full = recipe.model_copy(deep=True)
-    full.source = _full(source)
-    full.data.test = None if full.data.test is None else _full(full.data.test)
+    full.source = source if is_own(source) else _full(source)
+    if full.data.test is not None and not is_own(full.data.test):
+        full.data.test = _full(full.data.test)
     if full.model.pretrained is not None:
         full.model.pretrained = _full(full.model.pretrained)
     if full.model.name is not None:
         check_model_name(full.model.name)
-    own = own_file(full)
-    if own is not None and full.model.name is not None:
-        full.model.name = f"{own}:{full.model.name.rpartition(':')[2]}"
-    if full.model.pretrained is not None and full.model.name is not None:
+    for key, name in own_parts(full).items():
+        file, part = split_own(name)
+        _set(full, key, f"{file}:{part}")
+    model = full.model.name
+    if full.model.pretrained is not None and model is not None and not is_own(model):
         raise RecipeError(
             "model.name and model.pretrained are both given, and the weights decide which model it is",
             got=f"{recipe.model.name} and {recipe.model.pretrained}",
-            expected="one of them; --arch names the architecture of weights in a file",
+            expected="one of them, or a model of your own (file.py:Class); --arch names the architecture of a file",
         )
     if full.training.minutes is not None and full.training.epochs is not None:
         raise RecipeError(
@@ -54,6 +59,8 @@ def with_full_paths(recipe: Recipe, source: str) -> Recipe:
             got=f"{full.training.minutes:g} minutes and {full.training.epochs} epochs",
             expected="one of them",
         )
+    check_finders(full)
+    check_passes(full)
     return full
 
 
@@ -74,39 +81,54 @@ def _full(name: str) -> str:
     return str(Path(name).resolve()) if Path(name).exists() else name
 
 
-def own_file(recipe: Recipe) -> Path | None:
-    """The file of a person's own model, if the recipe names one."""
-    name = recipe.model.name
-    return Path(name.rpartition(":")[0]).resolve() if name is not None and ":" in name else None
+def own_parts(recipe: Recipe) -> dict[str, str]:
+    """Key and "file.py:Name" of every part of the recipe that is in a person's own file."""
+    names = {key: _get(recipe, key) for key in OWN_PARTS}
+    return {key: name for key, name in names.items() if name is not None and is_own(name)}
+
+
+def _get(recipe: Recipe, key: str) -> str | None:
+    value: Any = recipe
+    for name in key.split("."):
+        value = getattr(value, name)
+    return None if value is None else str(value)
+
+
+def _set(recipe: Recipe, key: str, value: str) -> None:
+    *path, last = key.split(".")
+    section: Any = recipe
+    for name in path:
+        section = getattr(section, name)
+    setattr(section, last, value)
 
 
 def trust_own_model(recipe: Recipe, *, trust: bool) -> None:
-    """A file of code that the person named is trusted, with its present content, from now on.
+    """Every file of code that the person named is trusted, with its present content, from now on.
 
-    Raises ModelError where nobody named the file and it was not trusted before.
+    Raises ModelError where nobody named a file and it was not trusted before.
     """
-    file = own_file(recipe)
-    if file is None:
-        return
-    if trust:
-        trust_file(file, state_folder() / TRUSTED)
-    else:
-        check_trust(file, digest_of(file), state_folder() / TRUSTED)
+    store = state_folder() / TRUSTED_FILES
+    for key, name in own_parts(recipe).items():
+        file, _ = split_own(name)
+        digest = digest_of(file, OWN_PARTS[key].words)
+        if trust:
+            trust_file(file, store)
+        else:
+            check_trust(file, digest, store, OWN_PARTS[key].words)
 
 
 def file_digests(recipe: Recipe) -> dict[str, str]:
-    """Digests of the files, beside the data, that decide the result: an own model, weights to start from."""
-    files = [own_file(recipe)]
+    """Digests of the files, beside the data, that decide the result: a person's own parts, weights to start from."""
+    files = [split_own(name)[0] for name in own_parts(recipe).values()]
     if recipe.model.pretrained is not None:
         files.append(Path(recipe.model.pretrained))
-    return {str(file): digest_file(file) for file in files if file is not None and file.is_file()}
+    return {str(file): digest_file(file) for file in files if file.is_file()}
 
 
 def check_files(run: RunFolder, recipe: Recipe) -> None:
     """Raises RunError where a file that decides the result has changed since the run was started, and ModelError
-    where an own model was never trained with on this machine.
+    where a person's own part was never trained with on this machine.
     """
-    trust_own_model(recipe, trust=False)
     for file, digest in run.read_json("environment.json").get("files", {}).items():
         if not Path(file).is_file() or digest_file(Path(file)) != digest:
             raise RunError(
@@ -115,6 +137,7 @@ def check_files(run: RunFolder, recipe: Recipe) -> None:
                 expected=f"digest {digest}",
                 command="flambeau train … for a new run",
             )
+    trust_own_model(recipe, trust=False)
 
 
 def keep_freed_memory() -> None:
@@ -134,7 +157,13 @@ def set_up_torch(recipe: Recipe) -> None:
     """Threads, memory, the route of matrix products, and determinism, as the recipe says."""
     keep_freed_memory()
     torch.set_num_threads(recipe.threads or 1)
-    torch.set_float32_matmul_precision(recipe.training.matmul or "highest")
+    route = recipe.training.matmul or "highest"
+    # These two setters keep torch's older and newer switches (fp32_precision) alike; its compiler still reads the
+    # older ones, and fails where only the newer ones were written (pytorch#166387).
+    torch.set_float32_matmul_precision(route)
+    torch.backends.cudnn.allow_tf32 = route != "highest"
+    if recipe.training.memory_limit_gb is not None:
+        limit_memory(recipe.training.memory_limit_gb, torch.device(recipe.device or "cpu"))
     if recipe.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

@@ -1,101 +1,130 @@
-"""Measured speed: an estimate before training, epochs that fit into minutes, and precision by timing when asked."""
+"""Before a training: everything that a trial must tell, in its order, and how long the training will take."""
 
 from __future__ import annotations
 
-import copy
-import time
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 
 from flambeau.data.split import Split
-from flambeau.errors import ModelError
-from flambeau.recipe import Choices
+from flambeau.planning.machine import describe_machine
+from flambeau.planning.numbers import Work, fit_numbers_to_work, warning_of_numbers, wrong_numbers
+from flambeau.planning.rules import plan_schedule
+from flambeau.recipe import Choices, Recipe
+from flambeau.stages.compiling import choose_compiling
+from flambeau.stages.finders import find_batch, find_rate
 from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
-from flambeau.stages.technique import make_optimizer
+from flambeau.stages.memory_limit import keep_memory_limit, while_it_fits
+from flambeau.stages.setting import set_up_torch
+from flambeau.stages.timing import seconds_per_epoch, tune_precision
 from flambeau.stages.trainings import Trainings
-from flambeau.training.loop import StepRecord, Technique, train
-from flambeau.training.memory import is_out_of_memory
-from flambeau.training.precision import lay_out
+from flambeau.stages.trial import TRIAL
+from flambeau.stages.work import measure_work
 
-TIMED_STEPS = 4
 SHARE_FOR_TRAINING = 0.95
 SECONDS_AROUND_TRAINING = 8  # imports before the clock starts; test, baselines and report after it
 MOST_EPOCHS = 1000
 
 
-def seconds_per_step(
-    parts: Parts, choices: Choices, technique: Technique, layout: str | None = None
-) -> float:
-    """The median time of a training step, on a copy of the model, so that the training itself stays as it is."""
-    model = copy.deepcopy(parts.model)
-    if layout is not None:
-        lay_out(model, layout)
-    optimizer = make_optimizer(model, choices.recipe, [], technique.device)
-    records = train(model, parts.batches, optimizer, parts.loss, replace(technique, epochs=TIMED_STEPS + 1))
-    times = []
-    moment = time.perf_counter()
-    for record in islice(records, TIMED_STEPS + 1):
-        if isinstance(record, StepRecord):
-            record.loss.item()  # waits for a device
-            times.append(time.perf_counter() - moment)
-        moment = time.perf_counter()
-    # the first step pays for compiling kernels and allocating memory
-    timed = sorted(times[1:] or times)
-    return timed[len(timed) // 2]
+class Trial:
+    """Parts of the run's first training, as the recipe says at the moment of asking.
 
+    Args:
+        trainings: of the run.
+        split: the first one; the others are alike.
+    """
 
-def seconds_per_epoch(parts: Parts, choices: Choices) -> float:
-    """The time of an epoch with its validation."""
-    step = seconds_per_step(parts, choices, parts.technique)
-    started = time.perf_counter()
-    if parts.session.validate is not None:
-        parts.session.validate(parts.model)
-    return step * len(parts.batches) + time.perf_counter() - started
+    def __init__(self, trainings: Trainings, split: Split) -> None:
+        self._trainings = trainings
+        self._split = split
+        self._parts: Parts | None = None
+        self._recipe: Recipe | None = None
+
+    def fresh(self) -> Parts:
+        """New parts, to be spent."""
+        self._parts = None  # so that there are never two models in memory
+        feed = self._trainings.feed(self._split.train)
+        return self._trainings.parts(feed, self._split.train, self._split.valid, number=0, name=TRIAL)
+
+    def parts(self) -> Parts:
+        """Parts to look at, and to leave as they are: made anew only where the recipe has changed since."""
+        if self._parts is None or self._recipe != self._trainings.recipe:
+            self._parts = self.fresh()
+            self._recipe = self._trainings.recipe.model_copy(deep=True)
+        return self._parts
+
+    def with_trained_head(self) -> Parts:
+        """New parts as they are when the whole model begins to train."""
+        return with_trained_head(self.fresh(), self._trainings)
+
+    def work(self) -> Work:
+        """Of the samples that go through the model at once."""
+        parts, options = self.parts(), self._trainings.recipe.training
+        inputs = next(iter(parts.batches.epoch(0))).inputs
+        return measure_work(parts.model, tuple(part[: options.micro_batch or len(part)] for part in inputs))
 
 
 def choose_length(trainings: Trainings, split: Split, count: int, *, tune: bool) -> None:
-    """Fix what only a trial can tell, on one of the run's trainings: precision, micro-batch, epochs; tell the time.
+    """Fix what only a trial can tell, on copies of one of the run's trainings, and tell how long it will take.
+
+    In this order, because each depends on those before: precision and routes, memory, batch, rate, compiling, epochs.
+    Where memory runs out, a trial begins again with half the samples at once.
 
     Args:
         trainings: of the run.
         split: the first one; the others are alike.
         count: how many trainings there are, over folds and bags.
-        tune: time precision and layout.
+        tune: time precision, layout and routes instead of following the rule.
     """
-    feed = trainings.feed(split.train)
-
-    def trial() -> Parts:
-        return trainings.parts(feed, split.train, split.valid, number=0, name="trial")
-
-    if tune:
-        tune_precision(trial(), trainings.choices, trainings.journal)
-    while True:
-        try:
-            seconds = seconds_per_epoch(trial(), trainings.choices)
-            break
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        halve_micro_batch(trainings.choices)
-    set_epochs(seconds, trainings.choices, trainings.journal, count)
-
-
-def halve_micro_batch(choices: Choices) -> None:
-    """Half the samples at once. Raises ModelError where not even one fits."""
+    choices, journal = trainings.choices, trainings.journal
     options = choices.recipe.training
-    size = (options.micro_batch or options.batch_size or 1) // 2
-    if size < 1:
-        raise ModelError(
-            "the device's memory does not hold one sample at a time",
-            expected="a smaller model or picture size",
-            command="--set image.size=64",
-        )
-    choices.fix("training.micro_batch", size, "the batch does not fit into memory at once")
+    machine = describe_machine(trainings.device)
+    pictures = trainings.material.pixels is not None
+    trial = Trial(trainings, split)
+
+    def compiling() -> None:
+        choose_compiling(trial.parts(), choices, machine, trial.work(), trainings=count)
+
+    warning = warning_of_numbers(options.precision, machine["device"])
+    if warning:
+        journal.note(warning)
+    compiling_is_open = options.compile is None
+    if options.compile:
+        while_it_fits(compiling, choices)
+    work = while_it_fits(trial.work, choices)
+    fit_numbers_to_work(choices, machine, work)
+    if tune:
+        wrong = wrong_numbers(choices.recipe, machine["device"], work)
+        tuning = partial(tune_precision, trial.fresh, choices, journal, pictures=pictures, wrong=wrong)
+        while_it_fits(tuning, choices)
+    set_up_torch(choices.recipe)
+    while_it_fits(partial(keep_memory_limit, trial.parts, choices), choices)
+    if options.batch_finder:
+        find_batch(trial.fresh, choices, journal, len(split.train))
+        while_it_fits(partial(keep_memory_limit, trial.parts, choices), choices)
+    if options.lr_finder:
+        folds = choices.recipe.split.folds or 1
+        finding = partial(find_rate, trial.with_trained_head, choices, journal, folds=folds)
+        while_it_fits(finding, choices)
+    if compiling_is_open:
+        while_it_fits(compiling, choices)
+    set_epochs(while_it_fits(lambda: seconds_per_epoch(trial.fresh()), choices), choices, journal, count)
+
+
+def with_trained_head(parts: Parts, trainings: Trainings) -> Parts:
+    """The parts as they are when the whole model begins to train: a new pretrained head was trained before."""
+    if trainings.material.weights is not None and parts.whole is None:
+        silent = replace(parts.session, writes=False, listen=lambda record: None)
+        parts.session = silent
+        trainings.train_head(parts)
+    return parts
 
 
 def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -> None:
-    """Fix the epochs that fit into `training.minutes`, and tell how long the training will take."""
+    """Fix the epochs that fit into `training.minutes`, and tell how long the training will take.
+
+    Raises RecipeError where falls of the rate that a person gave do not fit these epochs.
+    """
     options = choices.recipe.training
     if options.minutes is not None:
         left = options.minutes * 60 * SHARE_FOR_TRAINING - SECONDS_AROUND_TRAINING - journal.seconds
@@ -104,35 +133,11 @@ def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -
         reason = f"{options.minutes:g} minutes, at {seconds:.2g} s an epoch{several}"
         choices.fix("training.epochs", fitting, reason)
         choices.recipe.training.minutes = None
+        plan_schedule(choices)
     epochs = choices.recipe.training.epochs or 1
     several = f"{count} trainings of " if count > 1 else ""
     total = tell_seconds(seconds * epochs * count)
     journal.stage("estimate", f"training takes about {total}: {several}{epochs} epochs of {seconds:.2g} s")
-
-
-def tune_precision(parts: Parts, choices: Choices, journal: Journal) -> None:
-    """Time precision and layout on this machine and fix the fastest of those that the person left open."""
-    given = choices.recipe.training
-    precisions = ["fp32", "bf16"] if "training.precision" in choices.reasons else [given.precision or "fp32"]
-    layouts = [given.memory_format or "contiguous"]
-    if parts.feed.change is not None and "training.memory_format" in choices.reasons:
-        layouts = ["contiguous", "channels_last"]
-    times = {
-        (precision, layout): seconds_per_step(
-            parts, choices, replace(parts.technique, precision=precision), layout
-        )
-        for precision in precisions
-        for layout in layouts
-    }
-    listed = ", ".join(
-        f"{precision} {layout} {1000 * value:.1f} ms" for (precision, layout), value in times.items()
-    )
-    journal.note(f"a step takes: {listed}")
-    precision, layout = min(times, key=lambda key: times[key])
-    if len(precisions) > 1:
-        choices.fix("training.precision", precision, "the fastest when timed on this machine")
-    if len(layouts) > 1:
-        choices.fix("training.memory_format", layout, "the fastest when timed on this machine")
 
 
 def tell_seconds(seconds: float) -> str:

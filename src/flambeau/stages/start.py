@@ -137,8 +137,11 @@ def only_untouched(splits: list[Split], samples: Samples, start: Start) -> list[
     for split in splits:
         test = split.test[~known[split.test]]
         if len(test) < FEWEST_UNTOUCHED:
+            what = "the earlier run was fitted on these very samples, so no honest test of a model from it is left"
+            if len(test) == len(split.test):
+                what = f"a model from an earlier run is tested on at least {FEWEST_UNTOUCHED} samples"
             raise RunError(
-                "the earlier run was fitted on these very samples, so no honest test of a model from it is left",
+                what,
                 where=start.model,
                 got=f"{len(test)} of {len(split.test)} test samples that it has not seen",
                 expected="new data, or a separate --test source; or train afresh with more --epochs",

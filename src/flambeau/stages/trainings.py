@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,15 +21,28 @@ from flambeau.models.build import ModelSpec, ensemble_spec
 from flambeau.models.joined import Ensemble
 from flambeau.recipe import Choices, Recipe
 from flambeau.stages.fitting import Parts, assemble
-from flambeau.stages.head import backbone_features, train_head
+from flambeau.stages.head import backbone_features, train_head, train_on_features, why_no_features
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, judge_baselines
 from flambeau.stages.material import Material, target_strata
+from flambeau.stages.sharing import share_training
 from flambeau.stages.start import Start
 from flambeau.stages.stopping import StopSwitch
 from flambeau.stages.technique import Stage
+from flambeau.stages.trial import TRIAL
 from flambeau.stages.validating import predict_rows
+from flambeau.training.distributed import ALONE, Ranks
+from flambeau.training.loop import Technique
+from flambeau.training.steps import step_with_closure
+
+
+def asks_again(technique: Technique) -> bool:
+    """Whether the optimizer asks for its gradients by a closure."""
+    step = technique.step
+    # several processes put a function around it
+    inner = step.args[0] if isinstance(step, partial) else step
+    return inner is step_with_closure
 
 
 @dataclass
@@ -49,6 +63,8 @@ class Member:
             "valid": self.parts.valid_rows.tolist(),
             "changes": self.changes,
             "head_changes": self.parts.head_changes,
+            "on_features": self.parts.whole is not None,
+            "asks_again": asks_again(self.parts.technique),
         }
 
 
@@ -72,6 +88,7 @@ class Trainings:
         material, choices, journal: of the run.
         folder: of the checkpoints.
         start: an earlier run to go on from.
+        ranks: the processes that train together.
         stop: whether the person asked to stop.
         epochs: instead of the recipe's, where the trainings before stopped early and this one cannot.
     """
@@ -81,6 +98,7 @@ class Trainings:
     journal: Journal
     folder: Path
     start: Start | None = None
+    ranks: Ranks = ALONE
     stop: StopSwitch = field(default_factory=StopSwitch)
     epochs: int | None = None
     _features: np.ndarray | None = None
@@ -112,7 +130,26 @@ class Trainings:
         start = None if self.start is None else self.start.tensors
         folder = self.folder / f"training-{number:05d}"
         stage = Stage(number, name, folder, self.journal, self.stop, start, self.epochs)
-        return assemble(self.material, feed, train_rows, valid_rows, self.recipe, stage)
+        return self.on_features(assemble(self.material, feed, train_rows, valid_rows, self.recipe, stage))
+
+    def on_features(self, parts: Parts) -> Parts:
+        """The same training, of the head alone on features that are computed once, where the body is frozen."""
+        reason = why_no_features(parts, self.recipe)
+        tells = parts.number == 0 and parts.session.stage != TRIAL
+        if reason is None:
+            if tells:
+                self.journal.note(
+                    "feature extraction: the body is frozen, so its features of each unchanged picture or row are "
+                    "computed once, and only the head is trained, on them"
+                )
+            if self.material.weights is not None:
+                return train_on_features(parts, self.recipe, self.material, self.features(parts))
+            rows = np.arange(len(self.material.samples))
+            features = backbone_features(parts.model, parts, rows).cpu().numpy()
+            return train_on_features(parts, self.recipe, self.material, features)
+        if reason and tells:
+            self.journal.note(f"the frozen body's features are not computed once: {reason}")
+        return parts
 
     def parts_of(
         self, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, name: str
@@ -125,10 +162,15 @@ class Trainings:
             parts = self.parts(
                 feed, train_part, valid_part, number=number + bag, name=title.removeprefix(", ")
             )
-            if self.material.weights is not None:
+            if self.material.weights is not None and parts.whole is None:
                 with self.stop.catching():
-                    train_head(parts, self.recipe, self.features(parts))
+                    self.ranks.of_first(partial(self.train_head, parts))
+            share_training(parts, self.material, self.recipe, self.ranks, self.journal)
             yield parts
+
+    def train_head(self, parts: Parts) -> None:
+        """Train a new pretrained head before the whole model; of several processes the first one does."""
+        train_head(parts, self.recipe, self.features(parts))
 
     def features(self, parts: Parts) -> np.ndarray:
         """(n, features) of all samples from the pretrained body, before it is trained: once for each preparation."""
@@ -165,7 +207,7 @@ class Trainings:
         task = self.material.samples.schema.task
         temperature = 1.0
         valid_rows = first.parts.valid_rows
-        if len(members) == 1 and len(valid_rows) and task != "regression":
+        if self.ranks.first and len(members) == 1 and len(valid_rows) and task != "regression":
             predictions = predict_rows(first.module, first.parts.feed, valid_rows, task, flip=self.flip)
             temperature = fit_temperature(predictions, self.material.samples.targets[valid_rows])
         whole = first.module if len(members) == 1 else Ensemble(member.module for member in members).eval()

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class AveragedTensors(NamedTuple):
+    """Tensors of an average beside those that it follows; listed once, because listing costs more than averaging.
+
+    Args:
+        averages, values: parameters and float buffers, which are averaged.
+        copies, counters: all others, which are copied, as are buffers with infinite entries such as masks, whose
+            mean would be NaN.
+    """
+
+    averages: list[Tensor]
+    values: list[Tensor]
+    copies: list[Tensor]
+    counters: list[Tensor]
 
 
 def averaged_copy(model: nn.Module) -> nn.Module:
@@ -14,22 +30,29 @@ def averaged_copy(model: nn.Module) -> nn.Module:
     return average.requires_grad_(False).eval()
 
 
-def average_tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Tensors that are averaged (parameters and float buffers) and tensors that are copied (counters)."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return [t for t in tensors if t.is_floating_point()], [t for t in tensors if not t.is_floating_point()]
+def pair_tensors(average: nn.Module, model: nn.Module) -> AveragedTensors:
+    """The tensors of both modules, which stay the same tensors as long as the training lasts."""
+    old, new = ([*module.parameters(), *module.buffers()] for module in (average, model))
+    followed = [parameter.is_floating_point() for parameter in model.parameters()]
+    followed += [
+        buffer.is_floating_point() and bool(torch.isfinite(buffer).all()) for buffer in model.buffers()
+    ]
+    return AveragedTensors(
+        [tensor for tensor, mean in zip(old, followed, strict=True) if mean],
+        [tensor.detach() for tensor, mean in zip(new, followed, strict=True) if mean],
+        [tensor for tensor, mean in zip(old, followed, strict=True) if not mean],
+        [tensor for tensor, mean in zip(new, followed, strict=True) if not mean],
+    )
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, *, decay: float, step: int) -> None:
+def update_average(tensors: AveragedTensors, *, decay: float, step: int) -> None:
     """average ← d · average + (1 − d) · model, with d = min(decay, (1 + step) / (10 + step)).
 
     The bound lets the average follow quickly while the first steps move far (as in TensorFlow's
     ExponentialMovingAverage with num_updates).
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
-    averaged, copied = average_tensors(average)
-    current, counters = average_tensors(model)
-    torch._foreach_lerp_(averaged, current, share)
-    for old, new in zip(copied, counters, strict=True):
+    torch._foreach_lerp_(tensors.averages, tensors.values, share)
+    for old, new in zip(tensors.copies, tensors.counters, strict=True):
         old.copy_(new)

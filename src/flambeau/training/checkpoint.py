@@ -6,25 +6,34 @@ torch.save nor safetensors would do. Nothing is pickled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 DIGEST_BYTES = 16
+CHUNK_BYTES = 4 * 2**20
+
+# as the safetensors format names them
+STORED_TYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.complex64: "C64", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
+}  # fmt: skip
 
 
 class CheckpointError(OSError):
-    """A checkpoint could not be written; those before it stay."""
+    """A checkpoint could not be written, or an old one not be removed; those before it stay."""
 
 
 @dataclass(frozen=True)
@@ -55,37 +64,16 @@ def restore_model(prefix: str, model: nn.Module, tensors: Mapping[str, Tensor]) 
             tensor.copy_(stored[name])
 
 
-def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The state of each parameter under "optimizer/INDEX/NAME"; indices follow the parameter groups."""
-    result: dict[str, Tensor] = {}
-    for index, parameter in enumerate(_parameters(optimizer)):
-        for name, value in optimizer.state.get(parameter, {}).items():
-            if not isinstance(value, Tensor):
-                raise ValueError(
-                    f"the optimizer keeps {name} as {type(value).__name__}; only tensors can be saved"
-                )
-            result[f"optimizer/{index}/{name}"] = value
-    return result
-
-
-def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`.
-
-    State of a parameter's shape takes the parameter's memory layout: fused kernels walk both by address.
-    """
-    parameters = _parameters(optimizer)
-    optimizer.state.clear()
-    for key, tensor in tensors.items():
-        if not key.startswith("optimizer/"):
-            continue
-        _, index, name = key.split("/", 2)
-        parameter = parameters[int(index)]
-        if tensor.shape == parameter.shape:
-            value = torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
-        else:
-            # "step" of a fused optimizer lives where the parameter does
-            value = tensor.clone().to(parameter.device)
-        optimizer.state[parameter][name] = value
+def check_storable(name: str, tensor: Tensor) -> None:
+    """Raises ValueError for a tensor that a checkpoint cannot hold."""
+    if tensor.layout != torch.strided or tensor.dtype not in STORED_TYPES:
+        kind = f"{tensor.dtype}".removeprefix("torch.")
+        if tensor.layout != torch.strided:
+            kind += f" in the layout {tensor.layout}".replace("torch.", "")
+        raise ValueError(
+            f"{name} is a tensor of {kind}, which a checkpoint cannot hold; "
+            "expected a dense one of real numbers, integers, booleans or complex64"
+        )
 
 
 def write_checkpoint(
@@ -93,33 +81,72 @@ def write_checkpoint(
 ) -> Path:
     """Write KIND-NUMBER.DIGEST.safetensors into `folder` and return its path.
 
+    A checkpoint of the same kind and number that was there before is replaced.
+
     Args:
         folder: made if absent.
         kind: "last" (the start of an epoch) or "middle" (inside one).
         number: optimizer steps done; the newest checkpoint of a kind has the largest.
-        tensors: moved to the CPU and made contiguous.
+        tensors: on any device, in any layout.
         values: plain values, kept as JSON in the file's header.
 
     Raises:
-        CheckpointError: nothing is left behind, and the checkpoints before it stay.
+        CheckpointError: the checkpoints before it stay.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = save_tensors(_without_sharing(plain), metadata={"values": json.dumps(values)})
-    digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
-    path = folder / f"{kind}-{number:09d}.{digest}.safetensors"
     temporary = folder / f".{kind}.tmp"
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(data)
+            for chunk in _file_chunks(tensors, json.dumps(values)):
+                digest.update(chunk)
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
+        path = folder / f"{kind}-{number:09d}.{digest.hexdigest()}.safetensors"
         temporary.replace(path)
         _flush_folder(folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        # a second error of the same disk would hide the first
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise CheckpointError(error.strerror or str(error)) from error
+    _remove(other for other in folder.glob(f"{kind}-{number:09d}.*.safetensors") if other != path)
     return path
+
+
+def _file_chunks(tensors: Mapping[str, Tensor], values: str) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, piece by piece: a whole copy of a large state would double the memory.
+
+    Its layout: the header's length, the header as JSON, the tensors without gaps, those of the widest type first.
+    Copies are made by numpy, whose threads do not multiply beside those of the training.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, Any] = {"__metadata__": {"values": values}}
+    end = 0
+    for name in order:
+        tensor = tensors[name]
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": STORED_TYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in order:
+        flat = _plain_bytes(tensors[name]).data
+        yield from (flat[at : at + CHUNK_BYTES] for at in range(0, len(flat), CHUNK_BYTES))
+
+
+def _plain_bytes(tensor: Tensor) -> np.ndarray:
+    """The bytes of a tensor in row-major order, without a copy where it lies like that on the CPU."""
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+    size = plain.element_size()
+    # a type of the same width that numpy knows
+    words = plain.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[size]).numpy()
+    return np.ascontiguousarray(words).reshape(-1).view(np.uint8)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -139,9 +166,25 @@ def checkpoint_paths(folder: Path, kind: str) -> list[Path]:
 
 
 def remove_older(folder: Path, kind: str, *, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints of a kind."""
-    for path in checkpoint_paths(folder, kind)[keep:]:
-        path.unlink(missing_ok=True)
+    """Remove all but the newest `keep` checkpoints of a kind. Raises CheckpointError where one cannot be."""
+    _remove(checkpoint_paths(folder, kind)[keep:])
+
+
+def remove_from(folder: Path, kind: str, number: int) -> None:
+    """Remove the checkpoints of a kind from a number on. Raises CheckpointError where one cannot be."""
+    _remove(path for path in checkpoint_paths(folder, kind) if _number_of(path) >= number)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{path.name} cannot be removed: {error.strerror or error}") from error
+
+
+def _number_of(path: Path) -> int:
+    return int(path.name.split(".")[0].split("-")[1])
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -159,24 +202,9 @@ def newest_checkpoint(folder: Path, *kinds: str) -> tuple[Checkpoint | None, lis
     """The newest undamaged checkpoint of these kinds, and a sentence about each damaged one passed over."""
     paths = [path for kind in kinds for path in checkpoint_paths(folder, kind)]
     damaged: list[str] = []
-    for path in sorted(paths, key=lambda p: p.name.split(".")[0].split("-")[1], reverse=True):
+    for path in sorted(paths, key=_number_of, reverse=True):
         try:
             return read_checkpoint(path), damaged
         except ValueError as error:
             damaged.append(str(error))
     return None, damaged
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _without_sharing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    # tied weights share memory, which safetensors refuses to write twice
-    seen: set[int] = set()
-    result: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        address = tensor.untyped_storage().data_ptr()
-        result[name] = tensor.clone() if address in seen else tensor
-        seen.add(address)
-    return result

@@ -1,9 +1,11 @@
-"""The engine alone, on a person's own module, batches and loss."""
+"""The engine alone, on a person's own module, batches, loss, optimizer and schedule."""
 
 from __future__ import annotations
 
+import copy
+import inspect
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,43 +14,39 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from flambeau.data.batches import Inputs
+from flambeau.errors import did_you_mean
 from flambeau.evaluation.validation import Validation
+from flambeau.training.clipping import clip_gradients, no_clipping
 from flambeau.training.loop import Technique
-from flambeau.training.losses import Loss
-from flambeau.training.optimizers import make_adamw, make_sgd, parameter_groups
-from flambeau.training.schedules import Schedule, constant, cosine, one_cycle
+from flambeau.training.losses import Loss, in_full
+from flambeau.training.names import (
+    OPTIMIZERS,
+    SCHEDULES,
+    make_optimizer_of,
+    optimizer_rule,
+    own_curve,
+    schedule_curve,
+)
+from flambeau.training.optimizers import make_own_optimizer, parameter_groups
+from flambeau.training.own_batches import OwnBatches
+from flambeau.training.precision import PRECISIONS
+from flambeau.training.schedules import ReduceOnPlateau, Schedule
 from flambeau.training.session import Listener, Session, run_session
+from flambeau.training.steps import step_once, step_with_closure
 
-SCHEDULES: dict[str, Callable[..., float]] = {"one_cycle": one_cycle, "cosine": cosine, "constant": constant}
-
-
-@dataclass(frozen=True)
-class OwnBatches:
-    """Batches that a person brings: any iterable of (inputs, targets) that can be walked again each epoch.
-
-    A resumed run walks past the batches that were done, so it is exact if the iterable is a function of the epoch;
-    an iterable with `set_epoch(epoch)` is told the epoch first, as torch's DistributedSampler is.
-    """
-
-    batches: Iterable[Any]
-    device: torch.device
-
-    def __len__(self) -> int:
-        """Steps an epoch, counted by walking through where the iterable does not know."""
-        length = getattr(self.batches, "__len__", None)
-        return length() if length is not None else sum(1 for _ in self.batches)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Tensor]]:
-        """The batches of one epoch from step `start` on, moved to the device."""
-        set_epoch = getattr(self.batches, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(epoch)
-        for step, (inputs, targets) in enumerate(self.batches):
-            if step >= start:
-                parts = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
-                yield tuple(part.to(self.device) for part in parts), targets.to(self.device)
+USUAL_DECAY = 0.01
+# What to ask for in the place of one of torch's schedulers, whose steps a resumed run would have to replay.
+INSTEAD_OF_SCHEDULERS = {
+    "OneCycleLR": "schedule='one_cycle'",
+    "CosineAnnealingLR": "schedule='cosine'",
+    "LinearLR": "schedule='linear'",
+    "StepLR": "schedule='step', step_size=…",
+    "MultiStepLR": "schedule='multi_step', milestones=[…]",
+    "ConstantLR": "schedule='constant'",
+    "ReduceLROnPlateau": "schedule='plateau', plateau_patience=…",
+}
 
 
 @dataclass(frozen=True)
@@ -60,36 +58,32 @@ class Fitted:
     epochs: list[dict[str, Any]]
 
 
-def mean_loss(module: nn.Module, batches: OwnBatches, loss: Loss) -> Validation:
-    """The mean loss over batches, in fp32, weighted by their samples."""
-    module.eval()
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for inputs, targets in batches.epoch(0):
-            total += float(loss(module(*inputs), targets)) * len(targets)
-            count += len(targets)
-    value = total / max(1, count)
-    return Validation(loss=value, score=value)
-
-
 def fit(
     module: nn.Module,
     train_batches: Iterable[Any],
     valid_batches: Iterable[Any] | None = None,
     *,
-    loss: Loss,
+    loss: Callable[[Any, Tensor], Tensor],
     epochs: int = 10,
-    optimizer: Literal["adamw", "sgd"] | Optimizer = "adamw",
+    optimizer: str | Optimizer | Callable[..., Optimizer] = "adamw",
     lr: float = 1e-3,
-    weight_decay: float = 0.01,
+    weight_decay: float | None = None,
     momentum: float = 0.9,
     beta2: float = 0.999,
-    schedule: Literal["one_cycle", "cosine", "constant"] | Schedule = "one_cycle",
+    nesterov: bool = True,
+    eps: float | None = None,
+    schedule: str | Schedule = "one_cycle",
     warmup: float = 0.15,
+    end: float = 0.0,
+    step_size: int = 10,
+    milestones: Sequence[int] = (),
+    gamma: float = 0.1,
+    plateau_patience: int = 5,
     ema: float = 0.0,
     clip_norm: float = 0.0,
+    clip_value: float = 0.0,
     micro_batch: int = 0,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     patience: int = 0,
     seed: int = 0,
     device: str | torch.device = "cpu",
@@ -99,72 +93,198 @@ def fit(
     """Train a module on batches of (inputs, targets) with flambeau's loop and its promises.
 
     With `checkpoints` naming a folder, the same call after a kill goes on where it was and ends in equal weights.
+    For that, the random generators of torch, numpy and Python are seeded as the training goes.
 
     Args:
         module: called as module(inputs), or module(*inputs) where inputs is a tuple; trained in place.
         train_batches: walked once an epoch; a DataLoader, a list, or anything else that can be walked again.
         valid_batches: the epoch with the least mean loss on these is kept; without them, the last epoch.
-        loss: (outputs, targets) → mean over the samples.
-        optimizer: by name, or one of your own whose groups it then keeps.
-        schedule: by name, or a function of the share of the run that is done.
+        loss: (outputs, targets) → mean over the samples, one number.
+        optimizer: a name of the recipe's training.optimizer; or an object, whose groups and rates are then kept; or
+            a class, called as optimizer(groups, lr=lr).
+        lr: the largest learning rate.
+        weight_decay: of matrices and filters; 0.01 if None, and 0 for lbfgs, which knows none.
+        momentum, beta2, nesterov, eps: as in the recipe's training.optimizer.
+        schedule: a name of the recipe's training.schedule, or a function: share of the run that is done → share of
+            the rate.
+        warmup, end, step_size, milestones, gamma, plateau_patience: of schedules by name, in the recipe's terms.
         ema: decay of a moving average of the weights, which is then what is kept.
+        clip_norm, clip_value: largest norm of the gradient, largest size of its entries; 0 for no clipping.
         micro_batch: samples that go through the module at once; 0 for whole batches.
-        precision: of the forward and backward pass; weights stay in fp32.
+        precision: of the forward and backward pass; weights stay in fp32. fp16 is for GPUs.
+        patience: epochs without a smaller loss on valid_batches before stopping; 0 to never stop early.
+        seed: of what is random in module and batches.
+        checkpoints: a folder.
         on_record: receives a dictionary a step (a few a second) and one an epoch.
 
     Raises:
-        ValueError: no trainable parameter, no batch, or an unknown precision.
+        ValueError: an unknown name, a number out of range, no trainable parameter, no batch, a batch that is no pair
+            (inputs, targets), an optimizer of another module, a loss that is not one number.
         ArithmeticError: the loss did not stay finite.
     """
+    _check_numbers(
+        epochs=epochs, lr=lr, ema=ema, clip_norm=clip_norm, clip_value=clip_value, micro_batch=micro_batch
+    )
+    _check_name("precision", precision, PRECISIONS)
     target = torch.device(device)
     module.to(target)
-    batches = OwnBatches(train_batches, target)
-    if len(batches) == 0:
-        raise ValueError("train_batches is empty: got no batch, expected at least one (inputs, targets)")
-    rule = _optimizer(module, optimizer, lr, weight_decay, momentum, beta2, target)
-    curve = partial(SCHEDULES[schedule], warmup=warmup) if isinstance(schedule, str) else schedule
-    technique = Technique(epochs, curve, seed, 1.0, ema, clip_norm, micro_batch, precision, target)
-    judge = None
-    if valid_batches is not None:
-        judge = partial(mean_loss, batches=OwnBatches(valid_batches, target), loss=loss)
-    recorder = _Recorder(on_record)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(checkpoints or scratch)
-        session = Session(folder=folder, validate=judge, patience=patience, listen=recorder)
-        state = run_session(module, batches, rule, loss, technique, session)
-    module.load_state_dict(state.evaluated.state_dict())
-    return Fitted(module.eval(), state.best.epoch, recorder.epochs)
+    batches = _own_batches(train_batches, target, seed, "train_batches")
+    options = {"momentum": momentum, "beta2": beta2, "nesterov": nesterov, "eps": eps, "precision": precision}
+    rule = _make_optimizer(module, optimizer, lr, weight_decay, target, options)
+    falls = {"step_size": step_size, "milestones": milestones, "gamma": gamma, "patience": plateau_patience}
+    curve = _make_schedule(schedule, epochs=epochs, warmup=warmup, end=end, **falls)
+    clips = clip_norm > 0 or clip_value > 0
+    technique = Technique(
+        epochs,
+        curve,
+        seed,
+        average_decay=ema,
+        clip=partial(clip_gradients, norm=clip_norm, value=clip_value) if clips else no_clipping,
+        micro_batch=micro_batch,
+        precision=precision,
+        device=target,
+        step=step_with_closure if _asks_again(rule) else step_once,
+    )
+    judged = None if valid_batches is None else _own_batches(valid_batches, target, seed, "valid_batches")
+    return _run(module, batches, judged, rule, loss, technique, patience, checkpoints, on_record)
 
 
-class _Recorder:
-    """Hands records on and keeps those of the epochs."""
-
-    def __init__(self, on_record: Listener) -> None:
-        self.on_record = on_record
-        self.epochs: list[dict[str, Any]] = []
-
-    def __call__(self, record: dict[str, Any]) -> None:
-        if record["kind"] == "epoch":
-            self.epochs.append(record)
-        self.on_record(record)
-
-
-def _optimizer(
+def _run(
     module: nn.Module,
-    optimizer: str | Optimizer,
+    batches: OwnBatches,
+    judged: OwnBatches | None,
+    optimizer: Optimizer,
+    loss: Callable[[Any, Tensor], Tensor],
+    technique: Technique,
+    patience: int,
+    checkpoints: str | Path | None,
+    on_record: Listener,
+) -> Fitted:
+    if isinstance(loss, nn.Module):
+        loss.to(technique.device)
+    function = partial(one_number, function=loss)
+    judge = None if judged is None else partial(mean_loss, batches=judged, loss=function)
+    epochs: list[dict[str, Any]] = []
+
+    def listen(record: dict[str, Any]) -> None:
+        if record["kind"] == "epoch":
+            epochs.append(record)
+        on_record(record)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        session = Session(
+            Path(checkpoints or scratch),
+            validate=judge,
+            patience=patience,
+            listen=listen,
+            writes=checkpoints is not None,
+        )
+        state = run_session(module, batches, optimizer, function, technique, session)
+    module.load_state_dict(state.evaluated.state_dict())
+    return Fitted(module.eval(), state.best.epoch, epochs)
+
+
+def one_number(outputs: Any, targets: Tensor, *, function: Callable[[Any, Tensor], Tensor]) -> Tensor:
+    """A person's loss, given outputs in fp32 at least, and (batch,) of a regression for outputs (batch, 1).
+
+    Without the latter, the difference to targets (batch,) would be a table of all pairs.
+
+    Raises:
+        ValueError: it gives something else than one number.
+    """
+    if isinstance(outputs, Tensor):
+        outputs = in_full(outputs)
+        if targets.is_floating_point() and targets.ndim == 1 and outputs.shape[1:] == (1,):
+            outputs = outputs.squeeze(1)
+    value = function(outputs, targets)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"loss: got {got}, expected one number, the mean over the batch (reduction='mean')")
+    return value.reshape(())
+
+
+def mean_loss(module: nn.Module, batches: OwnBatches, loss: Loss) -> Validation:
+    """The mean loss over batches, in fp32, weighted by their samples."""
+    module.eval()
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for inputs, targets, _ in batches.epoch(0):
+            total += float(loss(module(*inputs), targets)) * len(targets)
+            count += len(targets)
+    value = total / count
+    return Validation(loss=value, score=value)
+
+
+def _own_batches(batches: Iterable[Any], device: torch.device, seed: int, name: str) -> OwnBatches:
+    own = OwnBatches(batches, device, seed=seed, name=name)
+    if len(own) == 0:
+        raise ValueError(f"{name} is empty: got no batch, expected at least one (inputs, targets)")
+    return own
+
+
+def _check_numbers(*, epochs: int, lr: float, ema: float, **others: float) -> None:
+    """Raise ValueError for the first number that makes no sense."""
+    if epochs < 1:
+        raise ValueError(f"epochs: got {epochs}, expected 1 or more")
+    if not 0 < lr < float("inf"):
+        raise ValueError(f"lr: got {lr}, expected a number above 0, such as 1e-3")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema: got {ema}, expected 0 (no average) or a decay below 1, such as 0.999")
+    for name, value in others.items():
+        if not value >= 0:
+            raise ValueError(f"{name}: got {value}, expected 0 or more")
+
+
+def _check_name(option: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        listed, hint = ", ".join(known), did_you_mean(str(name), known)
+        hint = f"; {hint}" if "did" in hint else ""
+        raise ValueError(f"{option}: got {name!r}, expected one of {listed}{hint}")
+
+
+def _asks_again(optimizer: Optimizer) -> bool:
+    """Whether an optimizer's step cannot do without a function that computes the gradients."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
+
+
+def _make_schedule(schedule: str | Schedule, **options: Any) -> Schedule:
+    if isinstance(schedule, str):
+        _check_name("schedule", schedule, SCHEDULES)
+        return schedule_curve(schedule, **options)
+    if isinstance(schedule, LRScheduler):
+        name = type(schedule).__name__
+        raise ValueError(
+            f"schedule: got torch's {name}, whose state is not a function of the step; expected "
+            + INSTEAD_OF_SCHEDULERS.get(name, "a name, or a function of the share of the run that is done")
+        )
+    # no two trainings share a memory
+    return copy.deepcopy(schedule) if isinstance(schedule, ReduceOnPlateau) else own_curve(schedule)
+
+
+def _make_optimizer(
+    module: nn.Module,
+    optimizer: str | Optimizer | Callable[..., Optimizer],
     lr: float,
-    weight_decay: float,
-    momentum: float,
-    beta2: float,
+    weight_decay: float | None,
     device: torch.device,
+    options: dict[str, Any],
 ) -> Optimizer:
     if isinstance(optimizer, Optimizer):
+        own = {id(parameter) for parameter in module.parameters()}
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        foreign = sum(id(parameter) not in own for parameter in held)
+        if foreign:
+            raise ValueError(
+                f"optimizer: got one with {foreign} of its {len(held)} parameters from elsewhere, expected "
+                "parameters of the module: make it from module.parameters()"
+            )
         for group in optimizer.param_groups:
             group.setdefault("peak_lr", group["lr"])
         return optimizer
-    groups = parameter_groups(module, lr=lr, weight_decay=weight_decay)
-    if optimizer == "adamw":
-        return make_adamw(groups, beta1=momentum, beta2=beta2, device=device)
-    if optimizer == "sgd":
-        return make_sgd(groups, momentum=momentum, device=device)
-    raise ValueError(f"optimizer: got {optimizer!r}, expected 'adamw', 'sgd' or a torch optimizer")
+    usual = 0.0 if optimizer == "lbfgs" else USUAL_DECAY
+    groups = parameter_groups(module, lr=lr, weight_decay=usual if weight_decay is None else weight_decay)
+    if not isinstance(optimizer, str):
+        return make_own_optimizer(optimizer, groups, lr, {})
+    _check_name("optimizer", optimizer, OPTIMIZERS)
+    return make_optimizer_of(optimizer_rule(optimizer, **options), module, groups, device)

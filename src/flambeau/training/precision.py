@@ -7,17 +7,26 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.amp import GradScaler
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast_to(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The context in which the forward pass runs: nothing for fp32, autocast for bf16."""
+    """The context in which the forward pass runs: nothing for fp32, autocast for bf16 and fp16."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(PRECISIONS)}")
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=PRECISIONS[precision])
+
+
+def make_scaler(precision: str, device: torch.device) -> GradScaler | None:
+    """What keeps small gradients above the smallest number of fp16 (Micikevicius et al. 2018); else None.
+
+    Its state decides how training goes on, and so belongs into checkpoints.
+    """
+    return GradScaler(device.type) if precision == "fp16" else None
 
 
 def lay_out(model: nn.Module, memory_format: str) -> nn.Module:

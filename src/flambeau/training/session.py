@@ -7,33 +7,37 @@ written, and a run resumed from any checkpoint ends in the same weights.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flambeau.evaluation.validation import Validation
-from flambeau.training.checkpoint import newest_checkpoint, remove_older, write_checkpoint
+from flambeau.training.clock import Listener, TrainingClock
+from flambeau.training.diverged import DivergedError, LossWatch, diverged_elsewhere
 from flambeau.training.loop import EpochBatches, EpochRecord, StepRecord, Technique, train
 from flambeau.training.losses import Loss
 from flambeau.training.memory import is_out_of_memory
-from flambeau.training.state import Captured, TrainingState
+from flambeau.training.mending import Mender
+from flambeau.training.resuming import resume_state
+from flambeau.training.spans import Spans, start_spans
+from flambeau.training.state import TrainingState
+from flambeau.training.writer import CheckpointWriter, StateKeeper
 
-MAX_ROLLBACKS = 3
-SECONDS_BETWEEN_STEP_RECORDS = 0.25
-SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 3.0
-STEPS_BETWEEN_LOSS_CHECKS_ON_A_DEVICE = 25
-
-Listener = Callable[[dict[str, Any]], None]
+STEPS_BETWEEN_LOOKS = 25
+Tensors = dict[str, Tensor]
 
 
 class Interrupted(KeyboardInterrupt):
     """The person asked to stop; the state is saved."""
+
+
+def as_they_are(tensors: Tensors) -> Tensors:
+    """The tensors of one process, which nobody shares."""
+    return tensors
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,11 @@ class Session:
         checkpoint_seconds: longest time between checkpoints inside an epoch.
         stage: name of this training in the records.
         listen: receives records.
-        should_stop: asked after each step.
+        should_stop: asked after each step; with several processes, after every 25th.
+        processes: that train together. Above 1 they look, at the same steps, whether to stop or to go back.
+        agree: what one process says → whether any of them says yes; asked by all at the same places.
+        writes: whether this process writes checkpoints.
+        whole, share: tensors of this process → those for the checkpoint, and back; asked of all processes.
     """
 
     folder: Path
@@ -63,10 +71,25 @@ class Session:
     stage: str = "training"
     listen: Listener = field(default=lambda record: None)
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    processes: int = 1
+    agree: Callable[[bool], bool] = field(default=lambda answer: answer)
+    writes: bool = True
+    whole: Callable[[Tensors], Tensors] = as_they_are
+    share: Callable[[Tensors], Tensors] = as_they_are
 
 
-class _DivergedError(ArithmeticError):
-    """The loss became NaN or infinite."""
+@dataclass
+class _Run:
+    """What a session has at hand while it trains."""
+
+    state: TrainingState
+    batches: EpochBatches
+    loss: Loss
+    session: Session
+    keeper: StateKeeper
+    mender: Mender
+    clock: TrainingClock
+    spans: Spans
 
 
 def run_session(
@@ -76,222 +99,160 @@ def run_session(
     loss: Loss,
     technique: Technique,
     session: Session,
+    *,
+    average: nn.Module | None = None,
 ) -> TrainingState:
     """Train to the end, from the newest checkpoint if there is one, and leave the best weights in the state.
+
+    Checkpoints are written beside the training; whatever ends it, the one under way is waited for.
 
     Args:
         model, batches, optimizer, loss, technique: as for `flambeau.training.loop.train`.
         session: how it is watched over.
+        average: the module for the moving average, if it is not to be made here.
 
     Returns:
         The state; its `evaluated` module holds the weights of the best epoch.
 
     Raises:
         Interrupted: `should_stop` said so; a checkpoint was written.
-        ArithmeticError: the loss was not finite after `MAX_ROLLBACKS` rollbacks.
-        MemoryError: one sample at a time does not fit.
+        ArithmeticError: the loss was not finite after three rollbacks.
+        MemoryError: one sample at a time does not fit, or the validation does not.
         CheckpointError: a checkpoint could not be written; the ones before it stay.
+        ValueError: after the first step, the optimizer's state is such that no checkpoint could hold it.
     """
-    state = TrainingState.start(model, optimizer, technique)
-    resume(state, session)
-    while not (state.finished or state.stopped(session.patience)):
-        diverged = ""
-        try:
-            _run_epochs(state, batches, loss, session)
-            continue
-        except _DivergedError as error:
-            diverged = str(error)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-        # outside the handlers, because a traceback keeps the failed step's tensors alive
-        if diverged:
-            _roll_back(state, session, diverged)
-        else:
-            _step_down(state, session, len(next(batches.epoch(0))[1]), len(batches))
+    state = TrainingState.start(model, optimizer, technique, average)
+    with CheckpointWriter(session.folder) as writer:
+        clock = TrainingClock(
+            state,
+            len(batches),
+            stage=session.stage,
+            metric=session.metric,
+            listen=session.listen,
+            checkpoint_seconds=session.checkpoint_seconds,
+        )
+        whole = None if session.whole is as_they_are else session.whole
+        keeper = StateKeeper(state, writer, len(batches), writes=session.writes, whole=whole)
+        mender = Mender(state, batches, loss, keeper, session.validate, session.listen, session.processes)
+        run = _Run(state, batches, loss, session, keeper, mender, clock, start_spans(technique.device))
+        resumed = resume_state(state, session.folder, share=session.share, listen=session.listen)
+        if not resumed:
+            keeper.capture()
+        while not (state.finished or state.stopped(session.patience)):
+            _train_on(run)
     state.restore_best()
+    if run.spans.steps > 0:
+        session.listen(run.spans.record(session.stage, resumed=resumed))
     return state
 
 
-def resume(state: TrainingState, session: Session) -> None:
-    """Load the newest undamaged checkpoint of the session's folder, if there is one."""
-    last, damaged = newest_checkpoint(session.folder, "last")
-    middle, damaged_middle = newest_checkpoint(session.folder, "middle")
-    for sentence in damaged + damaged_middle:
-        session.listen({"kind": "note", "text": f"{sentence}; the checkpoint before it is used"})
-    if last is None:
-        state.capture()
+def _train_on(run: _Run) -> None:
+    """Train to the end or to early stopping, or until something goes wrong that can be mended, and mend it."""
+    diverged: DivergedError | None = None
+    try:
+        _run_epochs(run)
         return
-    state.restore(Captured(last.tensors, last.values))
-    state.boundary = Captured(last.tensors, last.values)
-    # a state inside an epoch is of use only with the start of that epoch, to which a rollback would go
-    if middle is not None and middle.values["epoch"] == state.position.epoch:
-        state.restore(Captured(middle.tensors, middle.values))
+    except DivergedError as error:
+        # without its traceback, which keeps the failed step's tensors alive
+        diverged = DivergedError(str(error), error.epoch, error.step)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if diverged is not None:
+        run.mender.go_back(diverged)
+    else:
+        run.mender.take_less()
 
 
-def _run_epochs(state: TrainingState, batches: EpochBatches, loss: Loss, session: Session) -> None:
+def _run_epochs(run: _Run) -> None:
     """Train epoch by epoch, keeping the best and writing checkpoints, until the end or early stopping."""
-    clock = _Clock(session, state, len(batches))
-    on_device = state.technique.device.type != "cpu"
-    records: Iterator[StepRecord | EpochRecord] = train(
+    state, session = run.state, run.session
+    together = session.processes > 1 or state.technique.device.type != "cpu"
+    watch = LossWatch(STEPS_BETWEEN_LOOKS if together else 1)
+    run.clock.begin()
+    records = train(
         state.model,
-        batches,
+        run.spans.measure_batches(run.batches),
         state.optimizer,
-        loss,
-        state.technique,
+        run.loss,
+        replace(state.technique, step=run.spans.measure_step(state.technique.step)),
         average=state.average,
+        scaler=state.scaler,
         position=state.position,
     )
     for record in records:
         if isinstance(record, StepRecord):
-            checked = not on_device or record.step % STEPS_BETWEEN_LOSS_CHECKS_ON_A_DEVICE == 0
-            if checked and not math.isfinite(record.loss.item()):
-                raise _DivergedError(
-                    f"the loss became {record.loss.item()} at epoch {record.epoch + 1}, step {record.step}"
-                )
-            clock.tell_step(record)
-            middle_due = clock.since_checkpoint() > session.checkpoint_seconds
-            if record.step == record.steps:
-                continue
-            if middle_due or session.should_stop():
-                clock.write("last", state.boundary)
-                clock.write("middle", state.capture())
-        else:
-            if not math.isfinite(record.loss):
-                raise _DivergedError(f"the mean loss of epoch {record.epoch + 1} is {record.loss}")
-            if not state.is_finite():
-                raise _DivergedError(f"the weights are not finite after epoch {record.epoch + 1}")
-            validation = session.validate(state.evaluated) if session.validate else None
-            if validation is not None and not math.isfinite(validation.loss):
-                raise _DivergedError(f"the validation loss of epoch {record.epoch + 1} is {validation.loss}")
-            improved = state.note_epoch(
-                record,
-                validation,
-                higher_is_better=session.higher_is_better,
-                tolerance=session.tolerance,
-            )
-            clock.tell_epoch(record, validation, improved)
-            boundary = state.capture()
-            finished = state.finished or state.stopped(session.patience)
-            if (
-                finished
-                or session.should_stop()
-                or clock.since_checkpoint() > SECONDS_BETWEEN_EPOCH_CHECKPOINTS
-            ):
-                clock.write("last", boundary)
-            if finished:
-                return
-        if session.should_stop():
+            _end_step(run, watch, record)
+        elif _end_epoch(run, record):
+            return
+
+
+def _end_step(run: _Run, watch: LossWatch, record: StepRecord) -> None:
+    session = run.session
+    looks = watch.is_due(record)
+    watch.add(record)
+    if looks:
+        diverged = watch.look()
+        if session.agree(diverged is not None):
+            raise diverged or diverged_elsewhere(record.epoch, record.step)
+    run.keeper.reserve()
+    run.clock.tell_step(record)
+    if record.step == record.steps or not (looks or session.processes == 1):
+        return
+    asked = session.should_stop()
+    # one that is due while another is under way comes later
+    due = run.clock.is_middle_due() and not run.keeper.busy
+    if session.agree(asked or due):
+        stop = session.agree(asked)
+        with run.spans.saving_state():
+            run.keeper.write(("last", run.state.boundary), ("middle", run.keeper.capture()))
+            run.clock.note_checkpoint()
+        if stop:
             raise Interrupted
 
 
-def _roll_back(state: TrainingState, session: Session, reason: str) -> None:
-    """Go back to the start of the epoch at half the rate; told, counted, and part of every later checkpoint."""
-    if state.rollbacks >= MAX_ROLLBACKS:
-        raise ArithmeticError(
-            f"{reason}; {MAX_ROLLBACKS} times half the learning rate did not help: "
-            "look for infinite or huge values in the data, or set a smaller training.optimizer.lr"
+def _end_epoch(run: _Run, record: EpochRecord) -> bool:
+    """Judge the epoch, keep what is to be kept, and tell whether training is over."""
+    state, session = run.state, run.session
+    validation = _judge(run, record)
+    with run.spans.saving_state():
+        improved = state.note_epoch(
+            record,
+            validation,
+            higher_is_better=session.higher_is_better,
+            tolerance=session.tolerance,
+            kept=run.keeper.held(),
         )
-    rollbacks = state.rollbacks + 1
-    state.restore_boundary()
-    state.rollbacks = rollbacks
-    state.change(rate_scale=0.5**rollbacks)
-    text = f"{reason}; back to the start of the epoch at {state.technique.rate_scale:g} of the learning rate"
-    session.listen({"kind": "note", "text": text, "rate_scale": state.technique.rate_scale})
+    run.clock.tell_epoch(record, validation, improved)
+    asked = session.should_stop()
+    finished = session.agree(state.finished or state.stopped(session.patience))
+    due = run.clock.is_epoch_due(run.keeper.writing_seconds) and not run.keeper.busy
+    with run.spans.saving_state():
+        boundary = run.keeper.capture()
+        if session.agree(finished or asked or due):
+            run.keeper.write(("last", boundary))
+            run.clock.note_checkpoint()
+    if not finished and session.agree(asked):
+        raise Interrupted
+    return finished
 
 
-def _step_down(state: TrainingState, session: Session, batch_size: int, steps: int) -> None:
-    """Halve the samples that go through the model at once, from the start of the epoch."""
-    size = (state.technique.micro_batch or batch_size) // 2
-    if size < 1:
-        raise MemoryError(
-            "the device's memory does not hold one sample at a time: use a smaller model or picture size"
+def _judge(run: _Run, record: EpochRecord) -> Validation | None:
+    """The scores of the model as it is. Raises DivergedError where something is not finite."""
+    state, session, number = run.state, run.session, record.epoch + 1
+    diverged, steps = None, len(run.batches)
+    if not math.isfinite(record.loss):
+        diverged = DivergedError(f"the mean loss of epoch {number} is {record.loss}", record.epoch, steps)
+    elif not state.is_finite():
+        diverged = DivergedError(
+            f"the weights or running statistics are not finite after epoch {number}", record.epoch, steps
         )
-    state.restore_boundary()
-    state.change(micro_batch=size)
-    changed = state.capture()
-    # written at once: a kill after it must not forget it
-    write_checkpoint(session.folder, "last", _steps_done(changed, steps), changed.tensors, changed.values)
-    if state.technique.device.type == "cuda":
-        torch.cuda.empty_cache()
-    text = f"out of memory: {size} samples at once now, gradients accumulated to the same batch"
-    session.listen({"kind": "note", "text": text, "micro_batch": size})
-
-
-def _steps_done(captured: Captured, steps: int) -> int:
-    return int(captured.values["epoch"] * steps + captured.values["step"])
-
-
-class _Clock:
-    """Wall time: when checkpoints are due, how fast it goes, how long it will take."""
-
-    def __init__(self, session: Session, state: TrainingState, steps: int) -> None:
-        self.session, self.state, self.steps = session, state, steps
-        self.started = self.checkpointed = self.epoch_started = time.monotonic()
-        self.told = 0.0
-        self.first_step = state.position.epoch * steps + state.position.step
-        self.written: dict[str, int] = {}
-        self.samples = state.position.samples
-
-    def since_checkpoint(self) -> float:
-        return time.monotonic() - self.checkpointed
-
-    def write(self, kind: str, captured: Captured | None) -> None:
-        """Write a checkpoint unless this very state was written before; keep the newest two of its kind."""
-        if captured is None:
-            return
-        number = _steps_done(captured, self.steps)
-        if self.written.get(kind) == number:
-            return
-        write_checkpoint(self.session.folder, kind, number, captured.tensors, captured.values)
-        remove_older(self.session.folder, kind, keep=2)
-        self.checkpointed, self.written[kind] = time.monotonic(), number
-
-    def seconds_left(self, epoch: int, step: int) -> float:
-        done = epoch * self.steps + step
-        pace = (time.monotonic() - self.started) / max(1, done - self.first_step)
-        return pace * (self.state.technique.epochs * self.steps - done)
-
-    def tell_step(self, record: StepRecord) -> None:
-        now = time.monotonic()
-        if now - self.told < SECONDS_BETWEEN_STEP_RECORDS:
-            return
-        self.told = now
-        self.session.listen(
-            {
-                "kind": "step",
-                "stage": self.session.stage,
-                "epoch": record.epoch + 1,
-                "epochs": self.state.technique.epochs,
-                "step": record.step,
-                "steps": record.steps,
-                "loss": record.loss.item(),
-                "lr": record.lr,
-                "gradient_norm": None if record.gradient_norm is None else record.gradient_norm.item(),
-                "samples_per_second": (record.samples - self.samples) / max(1e-9, now - self.epoch_started),
-                "seconds_left": self.seconds_left(record.epoch, record.step),
-            }
-        )
-
-    def tell_epoch(self, record: EpochRecord, validation: Validation | None, improved: bool) -> None:
-        now = time.monotonic()
-        seconds = now - self.epoch_started
-        self.session.listen(
-            {
-                "kind": "epoch",
-                "stage": self.session.stage,
-                "epoch": record.epoch + 1,
-                "epochs": self.state.technique.epochs,
-                "loss": record.loss,
-                "valid_loss": validation.loss if validation else None,
-                "score": validation.score if validation else None,
-                "metric": self.session.metric,
-                "lr": record.lr,
-                "gradient_norm": record.gradient_norm if math.isfinite(record.gradient_norm) else None,
-                "seconds": seconds,
-                "samples_per_second": (record.samples - self.samples) / max(1e-9, seconds),
-                "best": improved,
-                "seconds_left": self.seconds_left(record.epoch + 1, 0),
-            }
-        )
-        self.epoch_started, self.samples = now, 0
+    if session.agree(diverged is not None):
+        raise diverged or diverged_elsewhere(record.epoch, steps)
+    if session.validate is None:
+        return None
+    with run.spans.validating():
+        validation = run.mender.judge(session.validate, number)
+    if session.agree(not math.isfinite(validation.loss)):
+        raise DivergedError(f"the validation loss of epoch {number} is {validation.loss}", record.epoch, 0)
+    return validation

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from flambeau.evaluation.validation import BestEpoch, Validation
 from flambeau.training.average import averaged_copy
-from flambeau.training.checkpoint import model_tensors, optimizer_tensors, restore_model, restore_optimizer
+from flambeau.training.checkpoint import model_tensors, restore_model
 from flambeau.training.loop import EpochRecord, Position, Technique
-
-
-@dataclass(frozen=True)
-class Captured:
-    """A copy of a state: tensors by name, and plain values that JSON can hold."""
-
-    tensors: dict[str, Tensor]
-    values: dict[str, Any]
+from flambeau.training.optimizer_state import optimizer_parts, restore_optimizer
+from flambeau.training.precision import make_scaler
+from flambeau.training.snapshot import Captured, SnapshotBuffers, device_event
 
 
 @dataclass
@@ -30,30 +29,47 @@ class TrainingState:
     Args:
         model, average, optimizer: what is trained; `average` is None without a moving average.
         technique: how; its `rate_scale` and `micro_batch` may change on the way.
+        scaler: of the loss in fp16, else None.
         position: epoch and step.
         weights: of the best epoch by name, None before the first epoch has ended.
         best: which epoch that is.
         rollbacks: how often the loss was not finite.
         changes: what was changed on the way: {"epoch" from 0, "rate_scale" or "micro_batch"}, as it happened.
         boundary: the state at the start of the current epoch.
+        copies, best_copies: memory for captured states and for the best weights.
+        unbounded: names of buffers that need not be finite, such as masks of -inf.
     """
 
     model: nn.Module
     optimizer: Optimizer
     technique: Technique
     average: nn.Module | None = None
+    scaler: GradScaler | None = None
     position: Position = field(default_factory=Position)
     weights: dict[str, Tensor] | None = None
     best: BestEpoch = field(default_factory=BestEpoch)
     rollbacks: int = 0
     changes: list[dict[str, Any]] = field(default_factory=list)
     boundary: Captured | None = None
+    copies: SnapshotBuffers = field(default_factory=SnapshotBuffers)
+    best_copies: SnapshotBuffers = field(default_factory=SnapshotBuffers)
+    unbounded: frozenset[str] = frozenset()
 
     @classmethod
-    def start(cls, model: nn.Module, optimizer: Optimizer, technique: Technique) -> TrainingState:
-        """The state before the first step."""
-        average = averaged_copy(model) if technique.average_decay > 0 else None
-        return cls(model, optimizer, technique, average)
+    def start(
+        cls, model: nn.Module, optimizer: Optimizer, technique: Technique, average: nn.Module | None = None
+    ) -> TrainingState:
+        """The state before the first step; with a moving average in `average`, if it is not to be made here."""
+        if technique.average_decay > 0 and average is None:
+            average = averaged_copy(model)
+        scaler = make_scaler(technique.precision, technique.device)
+        state = cls(model, optimizer, technique, average, scaler)
+        state.unbounded = frozenset(
+            name
+            for name, buffer in state.evaluated.named_buffers()
+            if _can_overflow(buffer) and not bool(torch.isfinite(buffer).all())
+        )
+        return state
 
     @property
     def evaluated(self) -> nn.Module:
@@ -66,8 +82,14 @@ class TrainingState:
         return self.position.epoch >= self.technique.epochs
 
     def is_finite(self) -> bool:
-        """Whether all weights are finite numbers."""
-        return all(bool(torch.isfinite(parameter).all()) for parameter in self.evaluated.parameters())
+        """Whether all weights and running statistics are finite numbers; of shards those of this process.
+
+        The largest magnitude of all tensors together says so, and makes the CPU wait for a GPU once.
+        """
+        named = self.evaluated.state_dict()
+        tensors = [_own_part(tensor) for name, tensor in named.items() if name not in self.unbounded]
+        norm = get_total_norm([t for t in tensors if _can_overflow(t) and t.numel() > 0], math.inf)
+        return math.isfinite(norm.item())
 
     def stopped(self, patience: int) -> bool:
         """Whether early stopping applies: `patience` epochs (0: never) have passed since the best one."""
@@ -80,32 +102,66 @@ class TrainingState:
         *,
         higher_is_better: bool,
         tolerance: float = 0.0,
+        kept: Collection[int] = (),
     ) -> bool:
         """Keep the weights if this epoch is the best, or late and as good: see `BestEpoch.note`.
+
+        A schedule with a memory is told the score, or the training loss where nothing is validated.
+
+        Args:
+            record: of the epoch.
+            validation: its scores, or None.
+            higher_is_better: of the score.
+            tolerance: see `BestEpoch.note`.
+            kept: ids of copies that must stay as they are.
 
         Returns:
             Whether the weights of this epoch are kept.
         """
-        kept = self.best.note(
+        note = getattr(self.technique.schedule, "note", None)
+        if note is not None and validation is not None:
+            note(validation.score, higher_is_better)
+        elif note is not None:
+            note(record.loss, False)
+        best = self.best.note(
             record.epoch + 1, validation, higher_is_better=higher_is_better, tolerance=tolerance
         )
-        if kept:
-            tensors = model_tensors("best", self.evaluated)
-            self.weights = {name: tensor.clone() for name, tensor in tensors.items()}
-        return kept
+        if best:
+            self.weights = self.best_copies.copy(model_tensors("best", self.evaluated), kept)
+        return best
 
     def change(self, **values: Any) -> None:
         """Another technique from here on, written down so that a repeat can do the same."""
         self.technique = replace(self.technique, **values)
         self.changes.append({"epoch": self.position.epoch, **values})
 
-    def capture(self) -> Captured:
-        """A copy of everything, from which training goes on bit for bit."""
-        tensors = {**model_tensors("model", self.model), **optimizer_tensors(self.optimizer)}
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors themselves by name, without the best weights, and the optimizer's description.
+
+        Raises:
+            ValueError: the optimizer remembers something that a checkpoint cannot hold.
+        """
+        tensors, description = optimizer_parts(self.optimizer)
+        tensors |= model_tensors("model", self.model)
         if self.average is not None:
             tensors |= model_tensors("average", self.average)
-        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        return tensors, description
+
+    def can_capture(self, kept: Collection[int]) -> bool:
+        """Whether there is memory for a copy beside those that are `kept`."""
+        return self.copies.has_free(self._kept(kept))
+
+    def capture(self, kept: Collection[int] = ()) -> Captured:
+        """A copy of everything, from which training goes on bit for bit.
+
+        At the start of an epoch it takes the place of the boundary before; it stays as it is until the next
+        capture whose `kept`, ids of copies that are still needed, does not name it.
+        """
+        tensors, description = self.parts()
+        # read first: it waits for the device, which behind the copies would be waiting for these too
         position = replace(self.position, loss_total=float(self.position.loss_total))
+        copy = self.copies.copy(tensors, self._kept(kept))
+        memory = getattr(self.technique.schedule, "state", None)
         values = {
             **asdict(position),
             "best": asdict(self.best),
@@ -113,21 +169,30 @@ class TrainingState:
             "changes": [dict(change) for change in self.changes],
             "rate_scale": self.technique.rate_scale,
             "micro_batch": self.technique.micro_batch,
+            "optimizer": description,
+            "schedule": None if memory is None else dict(memory()),
+            "scaler": None if self.scaler is None else dict(self.scaler.state_dict()),
         }
-        captured = Captured({**copies, **(self.weights or {})}, values)
+        captured = Captured(copy, values, self.weights or {}, device_event(tensors))
         if self.position.step == 0:
             self.boundary = captured
         return captured
 
+    def _kept(self, kept: Collection[int]) -> set[int]:
+        # the state at an epoch's start is needed until the next epoch's start takes its place
+        if self.boundary is None or self.position.step == 0:
+            return set(kept)
+        return {*kept, id(self.boundary.state)}
+
     def restore(self, captured: Captured) -> None:
         """The inverse of `capture`, in place."""
-        tensors, values = captured.tensors, captured.values
-        restore_model("model", self.model, tensors)
+        values = captured.values
+        captured.wait()
+        restore_model("model", self.model, captured.state)
         if self.average is not None:
-            restore_model("average", self.average, tensors)
-        restore_optimizer(self.optimizer, tensors)
-        weights = {name: tensor.clone() for name, tensor in tensors.items() if name.startswith("best/")}
-        self.weights = weights or None
+            restore_model("average", self.average, captured.state)
+        restore_optimizer(self.optimizer, captured.state, values["optimizer"])
+        self.weights = captured.best or None
         self.position = Position(values["epoch"], values["step"], values["samples"], values["loss_total"])
         self.best = BestEpoch(**values["best"])
         self.rollbacks = values["rollbacks"]
@@ -135,14 +200,35 @@ class TrainingState:
         self.technique = replace(
             self.technique, rate_scale=values["rate_scale"], micro_batch=values["micro_batch"]
         )
+        recall = getattr(self.technique.schedule, "restore", None)
+        if recall is not None and values["schedule"] is not None:
+            recall(dict(values["schedule"]))
+        if self.scaler is not None and values["scaler"]:
+            self.scaler.load_state_dict(values["scaler"])
 
     def restore_boundary(self) -> None:
-        """Back to the start of the epoch."""
+        """Back to the start of the epoch, with what was changed on the way undone."""
         if self.boundary is None:
             raise ValueError("there is no state at the start of the epoch to go back to")
         self.restore(self.boundary)
+
+    def repeat_epoch(self) -> None:
+        """Back to the start of the epoch, with what was changed on the way kept."""
+        rollbacks, changes, technique = self.rollbacks, self.changes, self.technique
+        self.restore_boundary()
+        self.rollbacks, self.changes, self.technique = rollbacks, changes, technique
 
     def restore_best(self) -> None:
         """Put the best epoch's weights into the module that is kept."""
         if self.weights is not None:
             restore_model("best", self.evaluated, self.weights)
+
+
+def _own_part(tensor: Tensor) -> Tensor:
+    # of a tensor that several processes share, without asking the others
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
+
+
+def _can_overflow(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()

@@ -1,16 +1,17 @@
-"""Random changes of training pictures: whole batches, an explicit generator, one resampling at most."""
+"""Random changes of training pictures: whole batches, numbers drawn for each sample, one resampling at most."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from flambeau.transforms.draws import Draws
 from flambeau.transforms.image import check_pictures
+from flambeau.transforms.moves import crop_pictures, flip_pictures
 
 # Zhong et al. 2017, "Random Erasing Data Augmentation": area and aspect ratio of the rectangle.
 ERASED_AREA = (0.02, 0.25)
@@ -20,9 +21,9 @@ ERASED_ASPECT = (0.3, 1 / 0.3)
 def change_pictures(
     inputs: tuple[Tensor, ...],
     targets: Tensor,
-    generator: torch.Generator,
+    draws: Draws,
     *,
-    augment: Callable[[Tensor, torch.Generator], Tensor],
+    augment: Callable[[Tensor, Draws], Tensor],
     normalise: Callable[[Tensor], Tensor],
     mixup: float = 0.0,
     classes: int = 0,
@@ -31,18 +32,19 @@ def change_pictures(
     """Augment, blend and normalise a training batch.
 
     Args:
-        inputs: one tensor (batch, channels, height, width) of numbers from 0 to 1.
+        inputs: one tensor (batch, channels, height, width) that `augment` takes.
         targets: class indices (batch,), 0 and 1 (batch, labels), or numbers (batch,).
-        generator: of all randomness.
-        augment: as `augment_pictures`.
-        normalise: what the model's inputs are made by in the end.
+        draws: of all randomness.
+        augment: as `augment_pictures`; gives numbers from 0 to 1.
+        normalise: what the model's inputs are made by in the end; may overwrite the pictures.
         mixup: alpha of `mixup_pictures`; 0 for none.
         classes: how many class indices there are; 0 where targets are something else.
         layout: of the result in memory.
     """
-    pictures = augment(inputs[0], generator)
-    if mixup and len(pictures) > 1:
-        pictures, partner, weight = mixup_pictures(pictures, generator, mixup)
+    # Pixels are laid out before they become floats, which are four times as many bytes to move.
+    pictures = augment(inputs[0].contiguous(memory_format=layout), draws)
+    if mixup:
+        pictures, partner, weight = mixup_pictures(pictures, draws, mixup)
         targets = blend_targets(targets, partner, weight, classes)
     return (normalise(pictures).contiguous(memory_format=layout),), targets
 
@@ -56,9 +58,12 @@ def blend_targets(targets: Tensor, partner: Tensor, weight: Tensor, classes: int
 
 def augment_pictures(
     pictures: Tensor,
-    generator: torch.Generator,
+    draws: Draws,
     *,
+    largest: float = 1.0,
+    crop: int = 0,
     flip_horizontal: bool = False,
+    flip_alternate: bool = False,
     flip_vertical: bool = False,
     shift: float = 0.0,
     scale: float = 0.0,
@@ -67,12 +72,15 @@ def augment_pictures(
     contrast: float = 0.0,
     erase: float = 0.0,
 ) -> Tensor:
-    """Each picture changed in its own way; the result depends on the state of the generator alone.
+    """Each picture changed in its own way; the result depends on the draws alone.
 
     Args:
-        pictures: (batch, channels, height, width) float on the scale 0 to 1, before normalising.
-        generator: on the CPU or on the pictures' device.
+        pictures: (batch, channels, height, width), before normalising: floats from 0 to 1, or integers.
+        draws: of all randomness, one number a picture and change.
+        largest: what integers are divided by, after the changes that only move whole pixels.
+        crop: pixels of `crop_pictures`; 0 for none.
         flip_horizontal, flip_vertical: mirror half of the pictures.
+        flip_alternate: of `flip_horizontal`: every second time instead of by chance, see `flip_pictures`.
         shift: largest shift as a share of the side, each way.
         scale: largest change of size as a share; 0.1 is 1 / 1.1 to 1.1.
         rotate: largest rotation in degrees, each way.
@@ -84,30 +92,28 @@ def augment_pictures(
         A tensor of the same shape; what moves in from outside repeats the border.
     """
     check_pictures(pictures)
+    if crop:
+        pictures = crop_pictures(pictures, draws, crop)
     if flip_horizontal:
-        pictures = flip_pictures(pictures, generator, axis=-1)
+        pictures = flip_pictures(pictures, draws, axis=-1, alternate=flip_alternate)
     if flip_vertical:
-        pictures = flip_pictures(pictures, generator, axis=-2)
+        pictures = flip_pictures(pictures, draws, axis=-2)
+    if not pictures.dtype.is_floating_point:
+        pictures = pictures.to(torch.float32).div_(largest)
     if shift or scale or rotate:
-        pictures = random_affine(pictures, generator, shift=shift, scale=scale, rotate=rotate)
+        pictures = random_affine(pictures, draws, shift=shift, scale=scale, rotate=rotate)
     if contrast:
-        pictures = change_contrast(pictures, generator, contrast)
+        pictures = change_contrast(pictures, draws, contrast)
     if brightness:
-        pictures = change_brightness(pictures, generator, brightness)
+        pictures = change_brightness(pictures, draws, brightness)
     if erase:
-        pictures = erase_rectangles(pictures, generator, erase)
+        pictures = erase_rectangles(pictures, draws, erase)
     return pictures
-
-
-def flip_pictures(pictures: Tensor, generator: torch.Generator, *, axis: int) -> Tensor:
-    """Mirror a random half of (batch, channels, height, width) along an axis."""
-    flipped = _uniform_numbers(pictures, generator) < 0.5
-    return torch.where(flipped.view(-1, 1, 1, 1), pictures.flip(axis), pictures)
 
 
 def random_affine(
     pictures: Tensor,
-    generator: torch.Generator,
+    draws: Draws,
     *,
     shift: float,
     scale: float,
@@ -117,16 +123,16 @@ def random_affine(
 
     Args:
         pictures: (batch, channels, height, width) float.
-        generator: where the four numbers a picture come from.
+        draws: where the four numbers a picture come from.
         shift, scale, rotate: see `augment_pictures`.
     """
     height, width = pictures.shape[-2:]
-    angle = _numbers_between(pictures, generator, -1.0, 1.0) * math.radians(rotate)
+    angle = _numbers_between(draws, -1.0, 1.0) * math.radians(rotate)
     # Zooming in and out by the same factor are equally likely: uniform in the logarithm.
-    zoom = torch.exp(_numbers_between(pictures, generator, -1.0, 1.0) * math.log1p(scale))
+    zoom = torch.exp(_numbers_between(draws, -1.0, 1.0) * math.log1p(scale))
     # grid_sample counts -1 to 1 across the picture, so a share of the side is twice as much there.
-    right = _numbers_between(pictures, generator, -2.0, 2.0) * shift
-    down = _numbers_between(pictures, generator, -2.0, 2.0) * shift
+    right = _numbers_between(draws, -2.0, 2.0) * shift
+    down = _numbers_between(draws, -2.0, 2.0) * shift
     cosine, sine = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     # The sides' ratio keeps a rotation a rotation where the picture is not square.
     matrix = torch.stack(
@@ -145,35 +151,35 @@ def sample_affine(pictures: Tensor, matrix: Tensor) -> Tensor:
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def change_brightness(pictures: Tensor, generator: torch.Generator, largest: float) -> Tensor:
+def change_brightness(pictures: Tensor, draws: Draws, largest: float) -> Tensor:
     """Add one number to each picture of (batch, channels, height, width)."""
-    return pictures + _numbers_between(pictures, generator, -largest, largest).view(-1, 1, 1, 1)
+    return pictures + _numbers_between(draws, -largest, largest).view(-1, 1, 1, 1)
 
 
-def change_contrast(pictures: Tensor, generator: torch.Generator, largest: float) -> Tensor:
+def change_contrast(pictures: Tensor, draws: Draws, largest: float) -> Tensor:
     """Stretch each picture of (batch, channels, height, width) about its own mean."""
-    factor = 1.0 + _numbers_between(pictures, generator, -largest, largest).view(-1, 1, 1, 1)
+    factor = 1.0 + _numbers_between(draws, -largest, largest).view(-1, 1, 1, 1)
     mean = pictures.mean((1, 2, 3), keepdim=True)
     return mean + (pictures - mean) * factor
 
 
-def erase_rectangles(pictures: Tensor, generator: torch.Generator, probability: float) -> Tensor:
+def erase_rectangles(pictures: Tensor, draws: Draws, probability: float) -> Tensor:
     """Random erasing (Zhong et al. 2017): with this probability a rectangle takes the picture's mean colour.
 
     Args:
         pictures: (batch, channels, height, width) float.
-        generator: where chance, area, aspect and place come from.
+        draws: where chance, area, aspect and place come from.
         probability: of a rectangle in a picture.
     """
     height, width = pictures.shape[-2:]
-    chosen = _uniform_numbers(pictures, generator) < probability
-    area = _numbers_between(pictures, generator, *ERASED_AREA) * (height * width)
+    chosen = draws.uniform() < probability
+    area = _numbers_between(draws, *ERASED_AREA) * (height * width)
     low, high = (math.log(aspect) for aspect in ERASED_ASPECT)
-    aspect = torch.exp(_numbers_between(pictures, generator, low, high))
+    aspect = torch.exp(_numbers_between(draws, low, high))
     tall = torch.sqrt(area * aspect).round().clamp(1, height)
     wide = torch.sqrt(area / aspect).round().clamp(1, width)
-    top = torch.floor(_uniform_numbers(pictures, generator) * (height - tall + 1))
-    left = torch.floor(_uniform_numbers(pictures, generator) * (width - wide + 1))
+    top = torch.floor(draws.uniform() * (height - tall + 1))
+    left = torch.floor(draws.uniform() * (width - wide + 1))
     rows = torch.arange(height, device=pictures.device)
     columns = torch.arange(width, device=pictures.device)
     in_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])  # (batch, height)
@@ -182,14 +188,12 @@ def erase_rectangles(pictures: Tensor, generator: torch.Generator, probability: 
     return torch.where(inside[:, None], pictures.mean((2, 3), keepdim=True), pictures)
 
 
-def mixup_pictures(
-    pictures: Tensor, generator: torch.Generator, alpha: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def mixup_pictures(pictures: Tensor, draws: Draws, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
     """Mixup (Zhang et al. 2018): x = w · x_i + (1 - w) · x_j with w from Beta(alpha, alpha).
 
     Args:
         pictures: (batch, ...) float.
-        generator: where partners and weights come from.
+        draws: where partners and weights come from; partners are neighbours in the batch, which lie there by chance.
         alpha: parameter of the Beta distribution, above 0.
 
     Returns:
@@ -199,22 +203,10 @@ def mixup_pictures(
     Raises:
         ValueError: for an alpha that is not above 0.
     """
-    if alpha <= 0:
-        raise ValueError(f"alpha of mixup must be above 0, got {alpha}")
-    count = len(pictures)
-    partner = torch.randperm(count, generator=generator, device=generator.device).to(pictures.device)
-    # torch draws Beta only from its global generator; numpy from one of its own, seeded here.
-    seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-    drawn = np.random.default_rng(seed).beta(alpha, alpha, count)
-    weight = torch.from_numpy(drawn).to(device=pictures.device, dtype=pictures.dtype)
+    partner, weight = draws.partners(), draws.beta(alpha)
     shaped = weight.view(-1, *[1] * (pictures.ndim - 1))
     return shaped * pictures + (1 - shaped) * pictures[partner], partner, weight
 
 
-def _uniform_numbers(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """(batch,) numbers from 0 to 1, drawn where the generator lives so that its seed alone decides."""
-    return torch.rand(len(pictures), generator=generator, device=generator.device).to(pictures.device)
-
-
-def _numbers_between(pictures: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
-    return low + (high - low) * _uniform_numbers(pictures, generator)
+def _numbers_between(draws: Draws, low: float, high: float) -> Tensor:
+    return low + (high - low) * draws.uniform()

@@ -37,10 +37,8 @@ LARGE_VALUES = 2**22
 def check_pictures(pictures: Tensor) -> None:
     """Raise ValueError unless pictures are (batch, channels, height, width) with at least one pixel."""
     if pictures.ndim != 4 or min(pictures.shape[1:]) < 1:
-        raise ValueError(
-            f"pictures must be (batch, channels, height, width) with at least one pixel, "
-            f"got shape {tuple(pictures.shape)}"
-        )
+        got = f"got shape {tuple(pictures.shape)}"
+        raise ValueError(f"pictures must be (batch, channels, height, width) with at least one pixel, {got}")
 
 
 def resize_pictures(
@@ -129,12 +127,15 @@ def _centre_pictures(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(pictures, borders) if any(borders) else pictures.contiguous()
 
 
-def normalise_pictures(pictures: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise_pictures(
+    pictures: Tensor, mean: Sequence[float], std: Sequence[float], *, overwrite: bool = False
+) -> Tensor:
     """(pictures - mean) / std, channel by channel.
 
     Args:
         pictures: (batch, channels, height, width) float.
         mean, std: one number a channel.
+        overwrite: the pictures themselves, which saves memory and time.
 
     Raises:
         ValueError: for another layout or another number of channels.
@@ -142,12 +143,17 @@ def normalise_pictures(pictures: Tensor, mean: Sequence[float], std: Sequence[fl
     check_pictures(pictures)
     channels = pictures.shape[1]
     if len(mean) != channels or len(std) != channels:
-        raise ValueError(
-            f"mean and std need one number a channel: expected {channels}, got {len(mean)} and {len(std)}"
-        )
-    means = torch.tensor(mean, dtype=pictures.dtype, device=pictures.device).view(1, -1, 1, 1)
-    stds = torch.tensor(std, dtype=pictures.dtype, device=pictures.device).view(1, -1, 1, 1)
-    return (pictures - means) / stds
+        got = f"expected {channels}, got {len(mean)} and {len(std)}"
+        raise ValueError(f"mean and std need one number a channel: {got}")
+    means, stds = torch.tensor([mean, std], dtype=pictures.dtype, device=pictures.device)
+    if pictures.is_contiguous() or not pictures.is_contiguous(memory_format=torch.channels_last):
+        less = means.view(1, -1, 1, 1)
+        return (pictures.sub_(less) if overwrite else pictures - less).div_(stds.view(1, -1, 1, 1))
+    # Channels that lie innermost are too short for a vector of the processor; a whole row of pixels is not.
+    rows, width = pictures.permute(0, 2, 3, 1).flatten(2), pictures.shape[3]
+    less = means.repeat(width)
+    normalised = (rows.sub_(less) if overwrite else rows - less).div_(stds.repeat(width))
+    return normalised.unflatten(2, (width, channels)).permute(0, 3, 1, 2)
 
 
 def match_channels(pictures: Tensor, channels: int) -> Tensor:
@@ -171,9 +177,7 @@ def match_channels(pictures: Tensor, channels: int) -> Tensor:
     if got == 3 and channels == 1:
         weights = torch.tensor(LUMA, device=pictures.device).view(1, 3, 1, 1)
         grey = (pictures.to(torch.float32) * weights).sum(1, keepdim=True)
-        return (
-            grey.to(pictures.dtype) if pictures.dtype.is_floating_point else grey.round_().to(pictures.dtype)
-        )
+        return (grey if pictures.dtype.is_floating_point else grey.round_()).to(pictures.dtype)
     raise ValueError(f"cannot make pictures of {channels} channels from pictures of {got}")
 
 
@@ -203,28 +207,37 @@ class PicturePreparation:
         names = ("size", "channels", "bits", "fit", "interpolation")
         return {name: getattr(self, name) for name in names}
 
-    def scale(self, pixels: Tensor) -> Tensor:
-        """(batch, height, width, channels) uint8, or int32 for 16 bits → (batch, channels, *size), 0 to 1.
+    @property
+    def largest(self) -> float:
+        """The largest number that a pixel can have."""
+        return float(2**self.bits - 1)
 
-        Augmentation belongs between this and `normalise`. Raises ValueError for another layout or dtype.
+    def shape(self, pixels: Tensor) -> Tensor:
+        """(batch, height, width, channels) uint8, or int32 for 16 bits → (batch, channels, *size) of that dtype.
+
+        Raises ValueError for another layout or dtype.
         """
         if pixels.ndim != 4:
-            raise ValueError(
-                f"pixels must be (batch, height, width, channels), got shape {tuple(pixels.shape)}"
-            )
+            got = tuple(pixels.shape)
+            raise ValueError(f"pixels must be (batch, height, width, channels), got shape {got}")
         if pixels.dtype.is_floating_point or pixels.dtype == torch.bool:
             raise ValueError(f"pixels must be integers (uint8, or int32 for 16 bits), got {pixels.dtype}")
         pictures = match_channels(pixels.permute(0, 3, 1, 2), self.channels)
-        pictures = resize_pictures(pictures, self.size, fit=self.fit, interpolation=self.interpolation)
-        return pictures.to(torch.float32) / float(2**self.bits - 1)
+        return resize_pictures(pictures, self.size, fit=self.fit, interpolation=self.interpolation)
 
-    def normalise(self, pictures: Tensor) -> Tensor:
+    def scale(self, pixels: Tensor) -> Tensor:
+        """What `shape` gives, as float32 from 0 to 1; augmentation belongs between this and `normalise`."""
+        return self.shape(pixels).to(torch.float32).div_(self.largest)
+
+    def normalise(self, pictures: Tensor, *, overwrite: bool = False) -> Tensor:
         """(batch, channels, height, width) from 0 to 1 → the same shape, as the model wants it."""
-        return normalise_pictures(pictures, self.mean, self.std) if self.mean else pictures
+        return (
+            normalise_pictures(pictures, self.mean, self.std, overwrite=overwrite) if self.mean else pictures
+        )
 
     def prepare(self, pixels: Tensor) -> Tensor:
         """`scale`, then `normalise`: what evaluation and prediction do."""
-        return self.normalise(self.scale(pixels))
+        return self.normalise(self.scale(pixels), overwrite=True)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""
@@ -272,9 +285,7 @@ def fit_pictures(
     if pixels.ndim != 4 or count == 0:
         raise ValueError(f"pixels must be (count, height, width, channels), got shape {tuple(pixels.shape)}")
     positions = np.unique(np.linspace(0, count - 1, min(count, STATISTICS_PICTURES)).round().astype(np.int64))
-    total = torch.zeros(channels, dtype=torch.float64)
-    squares = torch.zeros(channels, dtype=torch.float64)
-    values_a_channel = 0
+    (total, squares), values_a_channel = torch.zeros(2, channels, dtype=torch.float64), 0
     for start in range(0, len(positions), 256):
         batch = np.asarray(pixels[positions[start : start + 256]])
         pictures = plain.scale(torch.from_numpy(batch.astype(np.int32) if batch.dtype != np.uint8 else batch))

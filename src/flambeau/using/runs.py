@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.data.own_data import trust_own_data
 from flambeau.data.read import read_test
 from flambeau.deploy.bundle import load_bundle, weights_digest
 from flambeau.errors import DataError, RunError
@@ -16,6 +17,7 @@ from flambeau.evaluation.metrics import main_metric
 from flambeau.evaluation.uncertainty import bootstrap_intervals
 from flambeau.pipeline import train
 from flambeau.planning.machine import describe_machine, resolve_device
+from flambeau.planning.numbers import check_finders, check_passes, leave_to_finders
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
@@ -47,6 +49,7 @@ def check(source: str, recipe: Recipe, listener: Listener = _silent) -> CheckRep
     journal = Journal(listener)
     choices = Choices(recipe)
     choices.recipe.source = source
+    trust_own_data(source)
     samples = read_samples(choices.recipe, journal)
     machine = describe_machine(resolve_device(recipe.device))
     material = gather_material(samples, choices, machine, journal)
@@ -55,13 +58,17 @@ def check(source: str, recipe: Recipe, listener: Listener = _silent) -> CheckRep
 
 def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choices:
     """Every choice that training would make, without training."""
+    check_finders(recipe)
+    check_passes(recipe)
     journal = Journal(listener)
     choices = Choices(recipe, journal.choice)
     choices.recipe.source = source
+    trust_own_data(source)
     # a recipe cannot hand on the consent to run code
     choices.recipe.model.trust_pickle = False
     samples = read_samples(choices.recipe, journal)
     gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
+    leave_to_finders(choices)
     return choices
 
 
@@ -77,6 +84,7 @@ def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _si
     recipe = load_recipe(run.recipe)
     journal = Journal(listener)
     journal.stage("read", f"reading {source}")
+    trust_own_data(source)
     samples = read_test(source, bundle.schema, recipe)
     known = int(np.isin(short_digests(samples), read_seen(run.model)).sum())
     if known:

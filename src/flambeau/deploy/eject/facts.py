@@ -74,8 +74,18 @@ class RunFacts:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the body started from pretrained weights."""
-        return self.recipe.model.pretrained is not None
+        """Whether the body started from pretrained weights; a person's own module has no body that is known."""
+        return self.recipe.model.pretrained is not None and self.spec.name != "own"
+
+    @property
+    def on_features(self) -> bool:
+        """Whether only the head was trained, on features of the frozen body."""
+        return bool(self.trainings[0].get("on_features"))
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the optimizer asks for its gradients by a closure, as LBFGS does."""
+        return bool(self.trainings[0].get("asks_again"))
 
     @property
     def started(self) -> bool:
@@ -104,6 +114,12 @@ def read_facts(run: RunFolder) -> RunFacts:
             command=f"flambeau train … --recipe {run.recipe}",
         )
     plan = run.read_json("trainings.json")
+    if len(plan["trainings"]) > 1 and plan["trainings"][0].get("on_features"):
+        raise RunError(
+            "several models on features of one frozen body have no plain script yet",
+            where=run.path,
+            command="flambeau train … --set training.bags=1",
+        )
     reasons = {r["key"]: r["reason"] for r in run.read_log() if r.get("kind") == "choice"}
     return RunFacts(
         folder=RunFolder(run.path.resolve()),

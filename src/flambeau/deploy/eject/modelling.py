@@ -14,8 +14,7 @@ from flambeau.errors import RunError
 from flambeau.models.backbone import find_head
 from flambeau.models.build import ModelSpec
 from flambeau.models.state_dicts import read_state_dict
-
-SCHEDULES = ("one_cycle", "cosine", "constant")
+from flambeau.transforms.image import PicturePreparation
 
 
 def _sized(name: str) -> Callable[[dict[str, Any]], Code]:
@@ -48,6 +47,7 @@ _TABLE_SIZES = {
 MODEL_TEXTS: dict[str, Callable[[dict[str, Any]], Code]] = {
     "small_cnn": _sized("SmallCNN"),
     "small_resnet": _sized("SmallResNet"),
+    "fast_cnn": _sized("FastCNN"),
     "resnet": _sized("ResNet"),
     "tabm": _tabm,
     "mlp": _mlp,
@@ -61,7 +61,10 @@ def model_text(spec: ModelSpec) -> Code:
     """The construction of a model. Raises RunError for one that has no text."""
     if spec.name not in MODEL_TEXTS:
         raise RunError(f"the model '{spec.name}' cannot be written as plain code yet")
-    return MODEL_TEXTS[spec.name](dict(spec.arguments))
+    arguments = dict(spec.arguments)
+    whitened = arguments.pop("whiten", None)
+    made = MODEL_TEXTS[spec.name](arguments)
+    return made if whitened is None else call("WhitenFirst", whitened, made)
 
 
 def weights_text(facts: RunFacts) -> Code | None:
@@ -87,7 +90,7 @@ def _is_flat_safetensors(path: Path) -> bool:
 
 def head_is_trained_first(facts: RunFacts) -> bool:
     """Whether the new head was trained alone before the whole model."""
-    if not facts.pretrained or not facts.recipe.training.head_epochs:
+    if not facts.pretrained or not facts.recipe.training.head_epochs or facts.on_features:
         return False
     return isinstance(facts.module.get_submodule(find_head(facts.module)), nn.Linear)
 
@@ -113,54 +116,8 @@ def augment_text(facts: RunFacts) -> Code:
     used = {key: value for key, value in augment.items() if value}
     reasons = {key: facts.reasons.get(f"image.augment.{key}", "") for key in used}
     if not used:
-        return Code("inputs[0]")
-    return call("augment_pictures", Code("inputs[0]"), Code("generator"), reasons=reasons, **used)
-
-
-def loss_text(facts: RunFacts) -> Code:
-    """The loss of the task; `train_rows` and `targets` are names of the text around it."""
-    if facts.task != "classification":
-        return Code(f"{facts.task}_loss")
-    options: dict[str, Any] = {}
-    training = facts.recipe.training
-    if training.label_smoothing:
-        options["label_smoothing"] = training.label_smoothing
-    if training.class_weights == "balanced":
-        classes = len(facts.bundle.schema.classes)
-        options["class_weights"] = Code(f"balance_classes(targets[train_rows], {classes}).to(DEVICE)")
-    reasons = {key: facts.reasons.get(f"training.{key}", "") for key in options}
-    if not options:
-        return Code("classification_loss")
-    return call("partial", Code("classification_loss"), reasons=reasons, **options)
-
-
-def optimizer_text(facts: RunFacts, model: str, *, body: bool) -> Code:
-    """The optimizer over parameter groups of the variable `model`."""
-    options, reasons = facts.recipe.training.optimizer, facts.reasons
-    groups: dict[str, Any] = {"lr": options.lr or 1e-3, "weight_decay": options.weight_decay or 0.0}
-    if body:
-        groups["body"] = Code("[name for name, _ in body_parameters(model)]")
-        groups["body_lr"] = options.body_lr or 1.0
-    told = {key: reasons.get(f"training.optimizer.{key}", "") for key in groups}
-    made = call("parameter_groups", Code(model), reasons=told, **groups)
-    if options.name == "sgd":
-        return call("make_sgd", made, momentum=options.momentum, device=Code("DEVICE"))
-    return call("make_adamw", made, beta1=options.momentum, beta2=options.beta2, device=Code("DEVICE"))
-
-
-def technique_text(facts: RunFacts, *, epochs: Any, head: bool = False) -> Code:
-    """How a step is done; a head alone is trained in fp32, whole batches, without an average."""
-    training = facts.recipe.training
-    schedule = call("partial", Code(training.schedule.name), warmup=training.schedule.warmup)
-    values: dict[str, Any] = {"epochs": epochs, "schedule": schedule, "seed": Code("seed")}
-    optional = {
-        "average_decay": 0.0 if head else training.ema or 0.0,
-        "clip_norm": training.clip_norm or 0.0,
-        "micro_batch": 0 if head else training.micro_batch or 0,
-        "precision": "fp32" if head else training.precision or "fp32",
-    }
-    values |= {key: value for key, value in optional.items() if value not in (0, 0.0)}
-    values["device"] = Code("DEVICE")
-    keys = {"average_decay": "ema", "epochs": "head_epochs" if head else "epochs"}
-    reasons = {key: facts.reasons.get(f"training.{keys.get(key, key)}", "") for key in values}
-    return call("Technique", reasons=reasons, **values)
+        return Code("scale(pictures)")
+    preparation = facts.bundle.preparation
+    assert isinstance(preparation, PicturePreparation)
+    named = {"largest": preparation.largest, **used}
+    return call("augment_pictures", Code("pictures"), Code("draws"), reasons=reasons, **named)

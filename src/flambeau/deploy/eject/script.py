@@ -14,20 +14,25 @@ from flambeau.deploy.eject.facts import RunFacts, read_facts
 from flambeau.deploy.eject.modelling import (
     augment_text,
     head_is_trained_first,
-    loss_text,
     model_text,
-    optimizer_text,
     preparation_text,
-    technique_text,
     weights_text,
 )
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.text import literal, one_line
+from flambeau.deploy.eject.training_texts import (
+    freezes,
+    freezing_text,
+    loss_text,
+    optimizer_text,
+    own_constants,
+    technique_text,
+)
 from flambeau.deploy.eject.usual_facts import known_facts
 from flambeau.deploy.eject.words import (
-    EPOCH_WITHOUT_VALIDATION,
     epoch_lines,
+    epoch_without_validation,
     in_docstring,
     score_line,
     source_name,
@@ -36,13 +41,16 @@ from flambeau.deploy.eject.words import (
 from flambeau.deploy.specialise import eject_text
 from flambeau.evaluation.metrics import higher_is_better
 from flambeau.models.backbone import find_head
+from flambeau.recipe.fields import is_own
 from flambeau.records import RunFolder
+from flambeau.training.names import head_batch_size
 from flambeau.transforms.image import PicturePreparation
 
-HEAD_BATCH = 64
 IMPORTS = """\
+import copy
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +111,7 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         constants.append(
             f"OwnModel = importlib.import_module({literal(file.stem)}).{spec.arguments['class']}"
         )
+    constants += own_constants(facts)
     changes = {one["number"]: _by_epoch(one["changes"]) for one in facts.trainings if one["changes"]}
     head_changes = {
         one["number"]: _by_epoch(one["head_changes"]) for one in facts.trainings if one["head_changes"]
@@ -125,6 +134,8 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         "threads_reason": "another number of threads gives other last bits",
         "matmul": literal(recipe.training.matmul or "highest"),
         "deterministic": recipe.deterministic,
+        "cuda": (recipe.device or "cpu").startswith("cuda"),
+        "tf32": recipe.training.matmul not in (None, "highest"),
         "regression": facts.task == "regression",
         "score": score_line(facts.task),
         "preparation": "" if pictures else preparation_text(facts),
@@ -196,18 +207,29 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
     linear = facts.module.get_submodule(find_head(facts.module)) if head else None
     return {
         "head": head,
-        "head_batch": min(HEAD_BATCH, batch),
+        "head_batch": head_batch_size(training.optimizer.name, training.batch_size),
         "head_optimizer": optimizer_text(facts, "alone", body=False) if linear is not None else "",
-        "head_technique": technique_text(facts, epochs=training.head_epochs, head=True) if head else "",
+        "head_technique": technique_text(facts, epochs=training.head_epochs or 0, head=True) if head else "",
         "model": model_text(facts.spec),
         "weights": weights_text(facts),
+        "own_weights": facts.spec.name == "own",
+        "joined": "cardinalities" in facts.spec.arguments,
+        "on_features": facts.on_features,
         "bins": hasattr(facts.module, "set_bins"),
         "started": facts.started,
         "start_is_ensemble": facts.started and _start_is_ensemble(facts),
         "channels_last": training.memory_format == "channels_last",
+        "init": literal(facts.recipe.model.init) if facts.recipe.model.init else "",
+        "own_init": facts.recipe.model.init is not None and is_own(facts.recipe.model.init),
+        "norm_momentum": training.batch_norm_momentum,
+        "whitened": "whiten" in facts.spec.arguments,
+        "recomputes": bool(training.recompute),
+        "compiles": bool(training.compile),
+        "scales": training.precision == "fp16" and not facts.on_features,
+        "freezing": freezing_text(facts, "model") if freezes(facts) and not facts.on_features else "",
         "freeze_early": facts.pretrained and bool(training.freeze_early),
         "loss": loss_text(facts),
-        "optimizer": optimizer_text(facts, "model", body=facts.pretrained),
+        "optimizer": optimizer_text(facts, "model", body=facts.pretrained and not facts.on_features),
         "technique": technique_text(facts, epochs=facts.trainings[0]["epochs"]),
         "batch_size": batch,
         "batch_reason": f"  # {one_line(reason)}" if reason else "",
@@ -216,7 +238,7 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "metric": literal(metric),
         "higher_is_better": higher_is_better(metric),
         "kept": kept,
-        "epoch_body": epoch_lines(facts, kept, head=head) if validates else EPOCH_WITHOUT_VALIDATION,
+        "epoch_body": epoch_lines(facts, kept, head=head) if validates else epoch_without_validation(facts),
         "evaluation_batch": evaluation_batch(math.prod(size) if size else 0),
         "scaler": f"TargetScaler({scaler.mean!r}, {scaler.std!r})"
         if facts.started

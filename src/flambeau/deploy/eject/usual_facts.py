@@ -8,6 +8,8 @@ from typing import Any
 
 from flambeau.data.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.loop_facts import changes_parts, one_process, whole_epochs
+from flambeau.deploy.eject.training_texts import freezes
 from flambeau.deploy.specialise.given import Facts, Instead
 from flambeau.evaluation.validation import MOST_CALIBRATED
 from flambeau.transforms.image import PicturePreparation
@@ -26,6 +28,10 @@ def usual_facts(
     at_size: bool = False,
     decoded: bool = False,
     plain_cpu: bool = False,
+    in_parts: bool = True,
+    freezes: bool = True,
+    closes: bool = True,
+    clips: bool = True,
     calibrated: bool = True,
     kinds: Collection[str] = ("number", "boolean", "category", "date"),
     scaling: str = "",
@@ -43,6 +49,10 @@ def usual_facts(
         at_size: whether the pixels in memory have the size and channels that the model sees.
         decoded: whether `fit_pixels` only sees what `decode_picture` gave for the same channels and bits.
         plain_cpu: whether everything is computed on a CPU, with matrix products of the "highest" precision.
+        in_parts: whether a batch may go through the model in several parts.
+        freezes: whether something is done to the model at the beginning of an epoch.
+        closes: whether the optimizer asks for its gradients by a closure.
+        clips: whether gradients are clipped.
         calibrated: whether the validation part is small enough to be calibrated.
         kinds: of the columns of a table.
         scaling: of its numbers; empty where the preparation is not fitted by the script.
@@ -52,8 +62,8 @@ def usual_facts(
     two = task == "multilabel"
     facts: dict[str, dict[str, object]] = {
         "fit_temperature.loss": {"targets.ndim == 2": two},
-        # a script begins every epoch at its start
-        "Batches.epoch": {"step < start": False},
+        **whole_epochs(changes=bits is not None),
+        **one_process(in_parts=in_parts, freezes=freezes, closes=closes, clips=clips),
         # inputs are made in fp32
         "predict_batches": {
             "tuple((part.float() if part.is_floating_point() else part for part in inputs))": Instead(
@@ -130,6 +140,10 @@ def known_facts(facts: RunFacts) -> Facts:
         "judged_members": None if several_judged and not members else members,
         "pretrained": facts.pretrained,
         "plain_cpu": plain,
+        "in_parts": bool(recipe.training.micro_batch) or changes_parts(facts),
+        "freezes": freezes(facts),
+        "closes": facts.asks_again,
+        "clips": bool(recipe.training.clip_norm or recipe.training.clip_value),
         "calibrated": _is_calibrated(facts),
     }
     if isinstance(preparation, PicturePreparation):

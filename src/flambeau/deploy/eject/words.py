@@ -9,10 +9,6 @@ from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.text import literal
 from flambeau.evaluation.metrics import higher_is_better, main_metric
 
-EPOCH_WITHOUT_VALIDATION = """\
-if not isinstance(record, StepRecord):
-    print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}")"""
-
 
 def epoch_lines(facts: RunFacts, kept: str, *, head: bool) -> str:
     """What is done after an epoch: `kept` is the variable of the module that is judged.
@@ -23,10 +19,10 @@ def epoch_lines(facts: RunFacts, kept: str, *, head: bool) -> str:
     better = "higher_is_better" if head else literal(higher_is_better(metric))
     tolerance = facts.recipe.training.tolerance or 0.0
     judge = f"validate({kept})"
+    source = ", gather_features" if facts.on_features else ""
     if not head and len(facts.trainings) == 1:
-        arguments = (
-            f"{literal(facts.task)}, {literal(metric)}, targets[valid_rows], predict({kept}, valid_rows)"
-        )
+        predicted = f"predict({kept}, valid_rows{source})"
+        arguments = f"{literal(facts.task)}, {literal(metric)}, targets[valid_rows], {predicted}"
         judge = f"validate_predictions({arguments})"
     lines = [
         "if isinstance(record, StepRecord):",
@@ -36,8 +32,21 @@ def epoch_lines(facts: RunFacts, kept: str, *, head: bool) -> str:
         f"if best.note(record.epoch + 1, validation, higher_is_better={better}, tolerance={tolerance!r}):",
         f"    weights = {{name: tensor.clone() for name, tensor in {kept}.state_dict().items()}}",
     ]
+    if facts.recipe.training.schedule.name == "plateau":
+        lines.append(f"technique.schedule.note(validation.score, {better})")
     if facts.recipe.training.patience:
         lines += ["if best.stopped(record.epoch + 1, patience):", "    break"]
+    return "\n".join(lines)
+
+
+def epoch_without_validation(facts: RunFacts) -> str:
+    """What is done after an epoch where no samples are left to choose by."""
+    lines = [
+        "if not isinstance(record, StepRecord):",
+        '    print(f"epoch {record.epoch + 1}: loss {record.loss:.4f}")',
+    ]
+    if facts.recipe.training.schedule.name == "plateau":
+        lines.append("    technique.schedule.note(record.loss, False)")
     return "\n".join(lines)
 
 
@@ -89,6 +98,10 @@ def story_of(facts: RunFacts) -> str:
     if facts.on_all_samples:
         lines.append(
             "The test was of models that had not seen its samples; this one is trained on all of them."
+        )
+    if facts.recipe.devices > 1:
+        lines.append(
+            f"The run was made by {facts.recipe.devices} processes together; this is one, so the last bits may differ."
         )
     if facts.recipe.device not in (None, "cpu") and not facts.recipe.deterministic:
         lines.append(

@@ -41,5 +41,9 @@ def replace_by_facts(text: str, facts: Facts) -> str:
                 raise EjectError(f"'{name}' has no expression {expression!r}")
             if isinstance(value, Instead):
                 for node in nodes:
-                    script.replace(node, f"({value.text})")
+                    statement = script.statement_of(node)
+                    if value.text == "None" and isinstance(statement, ast.Expr) and statement.value is node:
+                        script.remove(statement)
+                    else:
+                        script.replace(node, f"({value.text})")
     return script.apply()

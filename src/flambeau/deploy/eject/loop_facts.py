@@ -1,0 +1,65 @@
+"""What holds of the loop and its batches in every script: one process that measures nothing and begins at the start."""
+
+from __future__ import annotations
+
+from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.specialise.given import Instead
+
+
+def whole_epochs(*, changes: bool) -> dict[str, dict[str, object]]:
+    """A script begins every epoch at its start and has all samples of a step; tables have no random changes."""
+    block: dict[str, object] = {
+        "[share_of_step(count, self.rank, self.ranks) for count in counts]": Instead("None"),
+        "[end - begin for begin, end in shares]": Instead("counts"),
+        "self.ranks == 1": True,
+    }
+    if not changes:
+        block |= {
+            "(self._changed(piece, epoch, sizes) for piece in rows.split(most))": Instead("None"),
+            "join_pieces(pieces, len(rows))": Instead("self._changed(rows, epoch, sizes)"),
+        }
+    return {
+        "Batches.epoch": {
+            "start - start % together": Instead("0"),
+            "islice(block, max(0, start - first), None)": Instead("block"),
+            "(size + 1) // 2 < self.ranks": False,
+        },
+        "Batches._block": block,
+    }
+
+
+def one_process(*, in_parts: bool, freezes: bool, closes: bool, clips: bool) -> dict[str, dict[str, object]]:
+    """A script is one process, which measures nothing: what a technique is by default stands there by itself."""
+    step = "technique.step(optimizer, gradients, clip, scaler)"
+    weighs = "technique.weight_of(targets) != count"
+    asked = "(last if position.step + 1 == steps else technique.clip)(parameters)"
+    return {
+        "part_gradients": {
+            "technique.together(model, last)": Instead("nullcontext()"),
+            **({"technique.weight_of": Instead("len")} if in_parts else {weighs: False}),
+        },
+        "accumulate_gradients": {
+            "parts > len(targets)": False,
+            "technique.weight_of is not len": False,
+            **({"technique.processes": Instead("1")} if in_parts else {"parts <= 1": True}),
+        },
+        "train.gradients": {
+            "technique.total(accumulate_gradients(model, loss, batch, technique, scaler))": Instead(
+                "accumulate_gradients(model, loss, batch, technique, scaler)"
+            )
+        },
+        "train.clip": {asked: Instead("technique.clip(parameters)" if clips else "None")},
+        "train": {
+            "MeasuredClip(technique.clip, parameters)": Instead("None"),
+            "last.norm.item()": Instead("0.0"),
+            "last.update_ratio()": Instead("0.0"),
+            **({} if freezes else {"technique.begin_epoch(model, position.epoch)": Instead("None")}),
+            **({} if closes else {step: Instead(step.replace("technique.step", "step_once"))}),
+        },
+    }
+
+
+def changes_parts(facts: RunFacts) -> bool:
+    """Whether memory ran out on the way, so that batches were cut into parts."""
+    changes = [change for one in facts.trainings for change in [*one["changes"], *one["head_changes"]]]
+    return any("micro_batch" in change for change in changes)
