@@ -7,9 +7,10 @@ Without `--root`: `fast`, the default recipe, and `fast` with the default's smal
 2,500 pictures of shared/data, each with the same time (`--minutes`, whole commands) or with its own length.
 
 With `--root`: one run of `fast` on 50,000 pictures, its accuracy on the 10,000 test pictures, and its time beside the
-time that its arithmetic alone would take at the speed of this machine's matrix products, measured right before. The
-folder holds the official files, in a folder of their own or not: `data_batch_1.bin` and so on, or `data_batch_1` and so
-on (as torchvision unpacks them). The latter are pickles; nothing but their arrays is read.
+time that its arithmetic alone would take at the speed of this machine's matrix products, which is measured right before
+the run and right after it. The folder holds the official files, in a folder of their own or not: `data_batch_1.bin` and
+so on, or `data_batch_1` and so on (as torchvision unpacks them). The latter are pickles; nothing but their arrays is
+read.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from flambeau import load_recipe
 from flambeau.models.build import ModelSpec, build_model
+from flambeau.planning.machine import resolve_device
 
 SIDE, CHANNELS = 32, 3
 PICTURE_BYTES = CHANNELS * SIDE * SIDE
@@ -160,21 +162,30 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * SIDE_OF_PRODUCT**3 / best
 
 
-def tell_limit(run: Path, result: dict[str, Any], threads: int) -> None:
-    """How the run's speed compares with that of plain matrix products in the same numbers, measured now."""
-    recipe = load_recipe(run / "recipe.yaml")
-    precision = recipe.training.precision or "fp32"
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+def product_rates(threads: int) -> dict[str, float]:
+    """The rate of products in each precision, on the device that a run uses by default."""
     torch.set_num_threads(threads)
-    rate = product_rate(torch.device(recipe.device or "cpu"), dtype)
+    device = resolve_device(None)
+    known = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if device.type == "cuda":
+        known["fp16"] = torch.float16
+    return {name: product_rate(device, dtype) for name, dtype in known.items()}
+
+
+def tell_limit(run: Path, result: dict[str, Any], before: dict[str, float], after: dict[str, float]) -> None:
+    """How the run's speed compares with that of plain matrix products in the same numbers, before and after it."""
+    precision = load_recipe(run / "recipe.yaml").training.precision or "fp32"
     operations = operations_a_picture(run)
-    limit = rate / operations
     print(
-        f"  {operations / 1e9:.3f} GFLOP a picture; {precision} products {rate / 1e9:,.0f} GFLOP/s; the limit is "
-        f"{limit:,.0f} pictures/s, and the training reached {result['rate']:,.0f}: {result['rate'] / limit:.0%}\n"
-        f"  all {result['pictures']:,} pictures take {result['pictures'] / limit:.1f} s at the limit, and took "
-        f"{result['training']:.1f} s"
+        f"  {operations / 1e9:.3f} GFLOP a picture, {precision}; the training reached {result['rate']:,.0f} pictures/s"
     )
+    for when, rates in (("before", before), ("after", after)):
+        limit = rates[precision] / operations
+        print(
+            f"  products {when} it: {rates[precision] / 1e9:,.0f} GFLOP/s; the limit is {limit:,.0f} pictures/s, "
+            f"of which {result['rate'] / limit:.0%} were reached; all {result['pictures']:,} pictures take "
+            f"{result['pictures'] / limit:.1f} s at the limit, and took {result['training']:.1f} s"
+        )
 
 
 def compare_small(seeds: int, minutes: float | None, threads: int, folder: Path) -> None:
@@ -186,14 +197,16 @@ def compare_small(seeds: int, minutes: float | None, threads: int, folder: Path)
         for name, words in ARMS.items():
             out = folder / f"{name.replace(' ', '-')}-{seed}"
             fixed = [source, *words, *length, "--seed", str(seed), "--threads", str(threads)]
+            before = product_rates(threads)
             result = train(fixed, out)
+            after = product_rates(threads)
             results[name].append(result)
             print(
                 f"{name}, seed {seed}: " + ", ".join(f"{key} {value:.4g}" for key, value in result.items()),
                 flush=True,
             )
             if name == "fast":
-                tell_limit(out, result, threads)
+                tell_limit(out, result, before, after)
     for name, rows in results.items():
         columns = {
             key: tell([row[key] for row in rows], digits) for key, digits in (("accuracy", 4), ("cpu", 1))
@@ -207,13 +220,15 @@ def run_full(root: Path, words: Sequence[str], threads: int, folder: Path) -> di
     source = folder / "cifar10.npz"
     np.savez(source, **arrays)
     out = folder / "run"
+    before = product_rates(threads)
     result = train([str(source), "--recipe", "fast", "--threads", str(threads), *words], out)
+    after = product_rates(threads)
     print(
         f"accuracy {result['accuracy']:.4f} on {len(arrays['test_labels']):,} test pictures; "
         f"{result['epochs']} epochs, {result['pictures']:,} pictures in {result['training']:.1f} s of training; "
         f"the whole command {result['wall']:.1f} s"
     )
-    tell_limit(out, result, threads)
+    tell_limit(out, result, before, after)
     return result
 
 

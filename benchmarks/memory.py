@@ -1,12 +1,15 @@
 """Peak memory of a training step with and without recomputing, beside what flambeau counts before it.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py [--rounds 5]
 
-Each arm in a process of its own; the peak is that of its resident memory over what it was before the first step.
+Each arm of each round is a process of its own, the arms in turns. The peak is that of the resident memory over what it
+was before the first step; the time is the CPU time of a step from the second on, the median of several.
 """
 
 from __future__ import annotations
 
+import argparse
+import statistics
 import subprocess
 import sys
 import time
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from common import print_header
+from common import print_header, tell
 from torch import nn
 
 from flambeau.models.cnn import SmallResNet
@@ -25,6 +28,8 @@ from flambeau.stages.work import measure_memory
 
 GIGA = 1e9
 BATCH = 64
+TIMED_STEPS = 3
+ARMS = ("keep", "recompute")
 MODELS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "small_resnet w32, 64 px": (lambda: SmallResNet(3, 10, size=(64, 64), width=32), 64),
     "resnet w64 d2, 96 px": (lambda: ResNet(3, 10, size=(96, 96), width=64, depth=2), 96),
@@ -40,7 +45,7 @@ def resident(kind: str) -> float:
 
 
 def arm(name: str, recompute: bool) -> None:
-    """One arm: prints peak GB, counted GB and CPU seconds a step."""
+    """One arm: prints peak GB, counted GB and CPU seconds of a step; the first one only warms up."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     make, side = MODELS[name]
@@ -52,31 +57,51 @@ def arm(name: str, recompute: bool) -> None:
         recompute_blocks(model)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    started = time.process_time()
-    loss(model(inputs), targets).backward()
-    seconds = time.process_time() - started
-    print(resident("VmHWM") - before, counted.of(BATCH, recompute=recompute) / GIGA, seconds)
+    times = []
+    for _ in range(1 + TIMED_STEPS):
+        started = time.process_time()
+        loss(model(inputs), targets).backward()
+        times.append(time.process_time() - started)
+        model.zero_grad(set_to_none=True)
+    peak = resident("VmHWM") - before
+    print(peak, counted.of(BATCH, recompute=recompute) / GIGA, statistics.median(times[1:]))
+
+
+def run_arm(name: str, kind: str) -> tuple[float, float, float]:
+    """Peak GB, counted GB and CPU seconds of a step, from a process of its own."""
+    command = [sys.executable, __file__, "--arm", name, kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak, counted, seconds = map(float, done.stdout.split())
+    return peak, counted, seconds
 
 
 def main() -> None:
-    """Print both arms of each model."""
-    if sys.argv[1:]:
-        arm(sys.argv[1], sys.argv[2] == "recompute")
+    """Print both arms of each model, and their ratios round by round."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--arm", nargs=2, metavar=("MODEL", "KIND"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.arm:
+        arm(options.arm[0], options.arm[1] == "recompute")
         return
     print_header(f"memory: peak over the start, forward and backward of {BATCH} pictures in fp32")
     for name in MODELS:
-        told = {}
-        for kind in ("keep", "recompute"):
-            done = subprocess.run(
-                [sys.executable, __file__, name, kind], capture_output=True, text=True, check=True
-            )
-            peak, counted, seconds = map(float, done.stdout.split())
-            told[kind] = (peak, seconds)
+        told: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in ARMS}
+        for number in range(options.rounds):
+            for kind in ARMS if number % 2 == 0 else ARMS[::-1]:
+                told[kind].append(run_arm(name, kind))
+        for kind, rows in told.items():
+            peaks, counted, seconds = zip(*rows, strict=True)
             print(
-                f"{name:26} {kind:10} peak {peak:.2f} GB, counted {counted:.2f} GB, {seconds:.2f} CPU s a step"
+                f"{name:26} {kind:10} peak {tell(peaks, 2)} GB, counted {counted[0]:.2f} GB, "
+                f"{tell(seconds, 2)} CPU s a step",
+                flush=True,
             )
-        less, longer = (told["recompute"][i] / told["keep"][i] for i in (0, 1))
-        print(f"{name:26} recomputing: {less:.2f} of the memory in {longer:.2f} of the time")
+        pairs = list(zip(told["keep"], told["recompute"], strict=True))
+        less, longer = ([again[i] / plain[i] for plain, again in pairs] for i in (0, 2))
+        print(f"{name:26} recomputing: {tell(less, 2)} of the memory in {tell(longer, 2)} of the time")
 
 
 if __name__ == "__main__":

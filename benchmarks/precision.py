@@ -2,8 +2,9 @@
 
     python benchmarks/precision.py [NAME …]
 
-One process, one thread, arms interleaved, CPU time; ratios against fp32 eager contiguous with the usual route. The rule
-must never be slower than that by more than 5 %, and at least twice as fast where PERFORMANCE.md says so.
+One process, one thread, arms interleaved, CPU time; ratios against fp32 eager contiguous with the usual route, round by
+round: their median, and for the rule and the best arm the least and the largest too. By the median, the rule must never
+be slower than that by more than 5 %, and at least twice as fast where PERFORMANCE.md says so.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from itertools import product
 import numpy as np
 import torch
 import torchvision
-from common import print_header
+from common import print_header, tell
 from torch import Tensor, nn
 
 from flambeau.models.cnn import SmallCNN, SmallResNet
@@ -109,8 +110,8 @@ def prepare(model: nn.Module, inputs: Inputs, arm: Arm) -> Callable[[], None]:
     return step
 
 
-def time_arms(model: nn.Module, inputs: Inputs) -> dict[Arm, float]:
-    """Median CPU seconds of a step of each arm, in turns."""
+def time_arms(model: nn.Module, inputs: Inputs) -> dict[Arm, list[float]]:
+    """CPU seconds of a step of each arm in each round."""
     layouts = ("contiguous", "channels_last") if inputs[0].ndim == 4 else ("contiguous",)
     arms: list[Arm] = [
         (precision, layout, route)
@@ -132,7 +133,7 @@ def time_arms(model: nn.Module, inputs: Inputs) -> dict[Arm, float]:
                 times[arm].append((time.process_time() - started) / repeats)
         number += 1
     torch.set_float32_matmul_precision("highest")
-    return {arm: statistics.median(values) for arm, values in times.items()}
+    return times
 
 
 def main() -> None:
@@ -146,12 +147,17 @@ def main() -> None:
         torch.manual_seed(0)
         model = make()
         chosen, times = rule(model, inputs), time_arms(model, inputs)
-        ratios = {arm: times[USUAL] / seconds for arm, seconds in times.items()}
+        spread = {
+            arm: [usual / own for usual, own in zip(times[USUAL], values, strict=True)]
+            for arm, values in times.items()
+        }
+        ratios = {arm: statistics.median(values) for arm, values in spread.items()}
         listed = "  ".join(f"{'/'.join(arm)} {ratio:.2f}" for arm, ratio in ratios.items() if arm != USUAL)
-        best = max(ratios.values())
+        best = max(ratios, key=lambda arm: ratios[arm])
+        usual = tell([1000 * seconds for seconds in times[USUAL]], 2)
         print(
-            f"{name:32} {1000 * times[USUAL]:8.2f} ms  rule {'/'.join(chosen)} {ratios[chosen]:.2f}, "
-            f"best {best:.2f}  ({listed})",
+            f"{name:32} {usual} ms  rule {'/'.join(chosen)} {tell(spread[chosen], 2)}, "
+            f"best {'/'.join(best)} {tell(spread[best], 2)}  ({listed})",
             flush=True,
         )
         if ratios[chosen] < SLOWER_ALLOWED or (twice and ratios[chosen] < FASTER_REQUIRED):

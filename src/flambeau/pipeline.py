@@ -9,6 +9,7 @@ from statistics import median
 
 import numpy as np
 
+from flambeau.data.ahead import go_ahead
 from flambeau.data.check import check_counts
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle
@@ -235,7 +236,7 @@ def fit(
         with trainings.stop.catching(), explained(parts):
             state = run_session(
                 parts.model,
-                parts.batches,
+                go_ahead(parts.batches, trainings.recipe.threads or 1),
                 parts.optimizer,
                 parts.loss,
                 parts.technique,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from flambeau.data import items as items_module
 from flambeau.data.items import read_items
 from flambeau.data.own_data import keep_items, open_own_data, source_of_items, trust_own_data
 from flambeau.data.read import read, read_test
@@ -119,6 +120,11 @@ def _item_7_fails(index: int) -> Any:
         (lambda index: ({"a": 1}, 1), 6, "the input of item 0 of 'mine' is not made of numbers"),
         (lambda index: (np.full((4, 4), np.nan if index == 4 else 0.5), 1), 6, "items 4"),
         (lambda index: ([np.inf, 1.0], 1), 6, "6 items of 'mine' hold infinity"),
+        (
+            lambda index: (np.array(["7"]) if index == 3 else [1.0], 0),
+            6,
+            "the input of item 3 of 'mine' is not made of numbers",
+        ),
         (lambda index: (np.zeros((2, 2, 2, 2)), 1), 6, "neither pictures nor rows of numbers"),
     ],
 )
@@ -135,6 +141,10 @@ def test_what_is_no_dataset() -> None:
         read_items(lambda path: path, "mine")
     with pytest.raises(DataError, match="do not fit each other"):
         read_items((np.zeros((3, 2)), np.zeros(4)), "mine")
+    with pytest.raises(DataError, match="the inputs of 'mine' are not made of numbers"):
+        read_items((np.array([["a"], ["b"]]), np.zeros(2)), "mine")
+    with pytest.raises(DataError, match="'mine' gives no arrays"):
+        read_items((np.zeros((2, 1), complex), np.zeros(2)), "mine")
     with pytest.raises(DataError, match="expected 0 to 1"):
         source_of_items(read_items(Made(lambda index: (np.full((4, 4), -1.0), 1)), "mine"))
 
@@ -196,3 +206,74 @@ def test_what_lives_only_in_python_is_kept_in_a_file_named_after_its_content() -
     recipe = Recipe()
     recipe.data.target, recipe.data.columns = "target", options["data.columns"]
     assert read(str(path), recipe).schema.task == "regression"
+
+
+class Copied(np.ndarray):
+    """An array that counts how often it is copied to a type."""
+
+    copies = 0
+
+    def astype(self, *arguments: Any, **options: Any) -> Any:
+        Copied.copies += 1
+        return super().astype(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("types", "wanted", "copies"),
+    [
+        ((np.float64, np.float32, np.uint8), np.float64, 0),
+        ((np.float32, np.float64, np.float32), np.float64, 1),
+        ((np.uint8, np.int16, np.uint8), np.int16, 1),
+    ],
+)
+def test_items_of_several_types_are_copied_once_at_most(
+    types: tuple[type, ...], wanted: type, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space_for = items_module._space_for
+    monkeypatch.setattr(items_module, "_space_for", lambda *given: space_for(*given).view(Copied))
+    monkeypatch.setattr(Copied, "copies", 0)
+    made = Made(lambda index: (np.full(3, index).astype(types[min(index, 2)]), 0), 50)
+    items = read_items(made, "mixed")
+    assert (items.inputs.dtype, Copied.copies) == (wanted, copies)
+    assert np.array_equal(items.inputs[:, 0], np.arange(50))
+
+
+def test_the_check_of_memory_knows_the_type_that_items_are_widened_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Memory:
+        available = 6 * 4 * 4 * 2
+
+    monkeypatch.setattr(items_module.psutil, "virtual_memory", Memory)
+    items = read_items(Made(lambda index: (np.zeros((4, 4), np.uint8), 0)), "small")
+    assert items.inputs.dtype == np.uint8
+    with pytest.raises(DataError, match="do not fit into memory") as caught:
+        read_items(Made(lambda index: (np.zeros((4, 4), np.float32 if index == 4 else np.uint8), 0)), "wide")
+    assert "float32" in str(caught.value)
+
+
+def test_kept_data_are_told_apart_by_names_types_and_shapes() -> None:
+    def kept(names: list[str], targets: np.ndarray) -> Path:
+        made = Made(lambda index: ([index, 3 * index % 4], targets[index]), 4)
+        made.feature_names = names  # type: ignore[attr-defined]
+        return keep_items(made, "told_apart")[0]
+
+    whole = np.arange(4)
+    paths = [
+        kept(["a", "b"], whole),
+        kept(["b", "a"], whole),
+        kept(["a", "b"], whole.view(np.float64)),
+        kept(["ab", ""], whole),
+    ]
+    assert len(set(paths)) == len(paths)
+    assert kept(["a", "b"], whole) == paths[0]
+
+
+def test_targets_that_are_objects_are_kept_by_their_values() -> None:
+    rows = np.arange(8.0).reshape(4, 2)
+    # all three live at once, so that equal words are at different addresses
+    one, same, other = (np.array([word + end for word in "abab"], dtype=object) for end in ("xx", "xx", "yy"))
+    assert one[0] is not same[0]
+    first = keep_items((rows, one), "objects")[0]
+    assert keep_items((rows, same), "objects")[0] == first
+    assert keep_items((rows, other), "objects")[0] != first

@@ -61,6 +61,7 @@ def test_every_open_key_is_filled_with_a_reason(facts: PictureFacts, pretrained:
     assert set(open_keys(choices, "training")) == {
         "training.batch_norm_momentum",
         "training.class_weights",
+        "training.distributed",
         "training.memory_limit_gb",
         "training.micro_batch",
         "training.minutes",

@@ -31,7 +31,14 @@ def test_every_open_value_is_filled_and_told(rows: int, task: str) -> None:
             exclude={"arch", "pretrained", "activation", "normalisation", "init", "eps"}
         )
         assert None not in values.values(), values
-    left_to_others = {"minutes", "micro_batch", "class_weights", "batch_norm_momentum", "memory_limit_gb"}
+    left_to_others = {
+        "minutes",
+        "micro_batch",
+        "class_weights",
+        "batch_norm_momentum",
+        "memory_limit_gb",
+        "distributed",
+    }
     training = choices.recipe.training.model_dump(exclude=left_to_others)
     assert None not in training.values(), training
     assert all(len(reason) > 5 for reason in choices.reasons.values())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flambeau.errors import RecipeError
+from flambeau.planning.common import plan_class_weights
 from flambeau.planning.rules import (
     check_init,
     check_schedule,
@@ -19,7 +21,8 @@ from flambeau.planning.rules import (
     rule_findings,
 )
 from flambeau.recipe import Choices, Recipe
-from flambeau.training.names import LOSSES, OPTIMIZERS
+from flambeau.schema import Schema
+from flambeau.training.names import LOSSES, OPTIMIZERS, head_batch_size
 
 
 def choices_of(**training: Any) -> Choices:
@@ -58,6 +61,24 @@ def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
     for task, names in LOSSES.items():
         for name in names:
             plan_loss(choices_of(loss={"name": name}), task=task)
+
+
+@pytest.mark.parametrize("given", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}], ids=str)
+def test_a_loss_of_ones_own_refuses_what_it_would_never_see(given: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="called with outputs and targets alone") as caught:
+        plan_loss(choices_of(loss={"name": "mine.py:loss"}, **given), task="classification")
+    assert f"training.{next(iter(given))}" in str(caught.value)
+
+
+def test_nothing_is_chosen_that_a_loss_of_ones_own_would_never_see() -> None:
+    rare = np.array([0] * 100 + [1])
+    schema = Schema(source="table", task="classification", target="y", classes=("no", "yes"), columns=())
+    for name, weights in (("mine.py:loss", "none"), ("cross_entropy", "balanced")):
+        choices = choices_of(loss={"name": name})
+        plan_class_weights(choices, targets=rare, schema=schema)
+        plan_loss(choices, task="classification")
+        assert choices.recipe.training.class_weights == weights
+        assert (choices.recipe.training.label_smoothing == 0.0) is (weights == "none")
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
@@ -191,3 +212,10 @@ def test_scores_of_a_quantile_are_explained() -> None:
 def test_lists_in_words() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b"]) == "a or b"
+
+
+def test_a_head_alone_learns_in_small_batches_but_lbfgs_has_all() -> None:
+    assert head_batch_size("adamw", 1000) == 64
+    assert head_batch_size("adamw", 16) == 16
+    assert head_batch_size(None, None) == 64
+    assert head_batch_size("lbfgs", 1000) == 1000

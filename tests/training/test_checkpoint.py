@@ -11,11 +11,14 @@ from torch import nn
 
 from flambeau.training.checkpoint import (
     STORED_TYPES,
+    CheckpointError,
     check_storable,
     checkpoint_paths,
     model_tensors,
     newest_checkpoint,
     read_checkpoint,
+    remove_from,
+    remove_older,
     restore_model,
     write_checkpoint,
 )
@@ -94,3 +97,42 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         restore_model(
             "model", nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))[0:0], stored.tensors
         )
+
+
+def not_permitted(path: Path, missing_ok: bool = False) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_is_told_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write_checkpoint(tmp_path, "last", number, {"a": torch.ones(9)}, {})
+    monkeypatch.setattr(Path, "unlink", not_permitted)
+    told = r"last-00000000\d\..* cannot be removed: Permission denied"
+    with pytest.raises(CheckpointError, match=told):
+        remove_older(tmp_path, "last", keep=2)
+    with pytest.raises(CheckpointError, match=told):
+        remove_from(tmp_path, "last", 2)
+    with pytest.raises(CheckpointError, match=told):
+        write_checkpoint(tmp_path, "last", 1, {"a": torch.zeros(9)}, {})
+
+
+def test_the_first_error_of_a_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    monkeypatch.setattr(Path, "unlink", not_permitted)
+    with pytest.raises(CheckpointError, match="No space left"):
+        write_checkpoint(tmp_path, "last", 1, {"a": torch.ones(9)}, {})
+
+
+def test_checkpoints_from_a_number_on_are_removed(tmp_path: Path) -> None:
+    for kind, number in (("middle", 5), ("middle", 6), ("middle", 10), ("last", 6)):
+        write_checkpoint(tmp_path, kind, number, {"a": torch.ones(9)}, {})
+    remove_from(tmp_path, "middle", 6)
+    assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [
+        "last-000000006",
+        "middle-000000005",
+    ]

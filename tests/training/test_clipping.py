@@ -77,6 +77,16 @@ def test_the_update_ratio_is_the_step_s_length_over_the_weights_length() -> None
     assert measured.update_ratio() == pytest.approx(0.5 / 5.0)
 
 
+def test_the_measured_norm_is_that_of_the_other_steps() -> None:
+    both = partial(clip_gradients, norm=1.0, value=0.7)
+    usual, measured = parameters_with_gradients(), parameters_with_gradients()
+    clip = MeasuredClip(both, measured)
+    assert clip(measured) == both(usual) == clip.norm
+    by_value, plain = parameters_with_gradients(), parameters_with_gradients()
+    norm = nn.utils.get_total_norm(gradients(plain))
+    assert MeasuredClip(partial(clip_gradients, value=0.7), by_value)(by_value) == norm
+
+
 @pytest.mark.parametrize("clip", [no_clipping, partial(clip_gradients, norm=0.01)])
 def test_an_epoch_tells_norm_and_update_ratio_of_its_last_step(clip: partial[Tensor | None]) -> None:
     torch.manual_seed(0)

@@ -77,6 +77,52 @@ def test_parts_of_any_size_have_the_loss_and_gradients_of_the_whole(
         assert torch.allclose(gradients, expected_gradients, rtol=0, atol=tolerance)
 
 
+def tokens(targets: Tensor) -> int:
+    """How many of the targets cross_entropy does not ignore."""
+    return int((targets != -100).sum())
+
+
+def token_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(outputs.unflatten(1, (4, 3)).flatten(0, 1), targets.flatten())
+
+
+def test_parts_with_unequal_numbers_of_tokens_have_the_gradients_of_the_whole() -> None:
+    inputs = torch.randn(8, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    targets = torch.randint(0, 3, (8, 4), generator=torch.Generator().manual_seed(2))
+    # texts of 4, 1, 3, 0, 0, 2, 0 and 0 tokens: whole parts have none
+    for row, length in enumerate((4, 1, 3, 0, 0, 2, 0, 0)):
+        targets[row, length:] = -100
+    whole = Batch((inputs,), targets, 8)
+    expected, expected_gradients = gradients_of([whole], token_loss, Technique(1, lambda done: 1.0), 12)
+    for micro_batch in PARTS:
+        technique = Technique(1, lambda done: 1.0, micro_batch=micro_batch, weight_of=tokens)
+        value, gradients = gradients_of([whole], token_loss, technique, 12)
+        assert value == pytest.approx(expected, abs=1e-12)
+        assert torch.allclose(gradients, expected_gradients, rtol=0, atol=1e-12)
+
+    # in two processes, which add their tokens up
+    shares = [Batch((inputs[:5],), targets[:5], 8), Batch((inputs[5:],), targets[5:], 8)]
+    for micro_batch in (0, 2):
+        technique = Technique(
+            1,
+            lambda done: 1.0,
+            micro_batch=micro_batch,
+            processes=2,
+            weight_of=tokens,
+            total=lambda own: torch.full_like(own, tokens(targets)),
+        )
+        value, gradients = gradients_of(shares, token_loss, technique, 12)
+        assert value == pytest.approx(expected, abs=1e-12)
+        assert torch.allclose(gradients, expected_gradients, rtol=0, atol=1e-12)
+
+
+def test_more_parts_than_samples_are_refused() -> None:
+    batch = Batch((torch.randn(2, 5),), torch.tensor([0, 1]), 6)
+    technique = Technique(1, lambda done: 1.0, micro_batch=1, processes=2)
+    with pytest.raises(ValueError, match="cuts a step of 6 samples into 3 parts, where a process has 2"):
+        gradients_of([batch], classification_loss, technique, 3)
+
+
 def test_losses_of_whole_and_accumulated_trainings_are_the_same() -> None:
     torch.manual_seed(0)
     inputs, targets = torch.randn(45, 5, dtype=torch.float64), torch.randint(0, 3, (45,))

@@ -174,7 +174,7 @@ def test_batches_of_another_shape_are_told(message: str) -> None:
 class Shrinking:
     """One batch fewer each time it is walked."""
 
-    left = 4
+    left = 5
 
     def __len__(self) -> int:
         return 3
@@ -205,6 +205,21 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
     "schedule: got torch's StepLR.*expected schedule='step'": {"schedule": torch_scheduler()},
     "precision: got 'half', expected one of fp32": {"precision": "half"},
     "lr: got 0": {"lr": 0.0},
+    "step_size: got 0, expected greater than or equal to 1": {"schedule": "step", "step_size": 0},
+    "gamma: got 1.5": {"gamma": 1.5},
+    "warmup: got 1.0": {"warmup": 1.0},
+    "momentum: got -0.1": {"momentum": -0.1},
+    "weight_decay: got -1": {"weight_decay": -1.0},
+    "micro_batch: got 1.5": {"micro_batch": 1.5},
+    "plateau_patience: got -1": {"plateau_patience": -1},
+    "patience: got -1, expected": {"patience": -1},
+    "patience: got 3 without valid_batches": {"patience": 3},
+    "milestones: got 10, expected epochs before the last of 10": {
+        "schedule": "multi_step",
+        "milestones": [3, 10],
+    },
+    "device: got 'cudaa', expected cpu": {"device": "cudaa"},
+    "device: got 'cuda:99', expected cpu": {"device": "cuda:99"},
     "lr: got nan": {"lr": math.nan},
     "epochs: got 0": {"epochs": 0},
     "ema: got 1.0": {"ema": 1.0},
@@ -214,7 +229,7 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
         "optimizer": torch.optim.SGD(make_module().parameters(), lr=0.1)
     },
     "asks for its gradients again": {"optimizer": "lbfgs", "precision": "fp16"},
-    r"loss: got shape \(16,\), expected one number": {"loss": nn.MSELoss(reduction="none")},
+    r"loss: got shape \(8,\), expected one number": {"loss": nn.MSELoss(reduction="none")},
     "loss: got float, expected one number": {"loss": lambda outputs, targets: 1.0},
 }
 

@@ -162,3 +162,15 @@ def test_parameter_groups_decay_matrices_only_and_slow_the_body() -> None:
     assert listed["1.weight"] == (0.1, 0.0)
     with pytest.raises(ValueError, match="no trainable parameter"):
         parameter_groups(model.requires_grad_(False), lr=0.1, weight_decay=0.0)
+
+
+def test_the_rate_that_is_told_is_the_largest() -> None:
+    model = nn.Linear(4, 3)
+    batches = Batches(
+        gather_tensors(torch.randn(6, 4)), torch.zeros(6, dtype=torch.long), torch.arange(6), 3, 0
+    )
+    groups = [{"params": [model.weight], "peak_lr": 0.4}, {"params": [model.bias], "peak_lr": 0.1}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    records = list(train(model, batches, optimizer, classification_loss, Technique(1, lambda done: 0.5)))
+    assert [record.lr for record in records] == [0.2, 0.2, 0.2]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.05]

@@ -196,11 +196,12 @@ def test_contrastive_loss_is_its_formula() -> None:
     views = torch.stack([embeddings, embeddings + 0.1], dim=1)
     flat = supervised_contrastive_loss(views.flatten(0, 1), labels.repeat_interleave(2), temperature=t)
     assert supervised_contrastive_loss(views, labels, temperature=t) == flat
-    alone = embeddings[:3].clone().requires_grad_()
-    lonely = supervised_contrastive_loss(alone, torch.arange(3))
-    assert lonely.item() == 0.0
-    (slope,) = torch.autograd.grad(lonely, alone)
-    assert torch.isfinite(slope).all()
+    for count in (3, 1):
+        alone = embeddings[:count].clone().requires_grad_()
+        lonely = supervised_contrastive_loss(alone, torch.arange(count))
+        assert lonely.item() == 0.0
+        (slope,) = torch.autograd.grad(lonely, alone)
+        assert torch.isfinite(slope).all()
 
 
 def test_an_own_loss_never_compares_all_pairs() -> None:
@@ -212,8 +213,12 @@ def test_an_own_loss_never_compares_all_pairs() -> None:
 
     outputs = logits(6, 1)
     assert own_loss(outputs, NUMBERS, function=squares) == regression_loss(outputs, NUMBERS)
-    own_loss(outputs[:, None], NUMBERS, function=squares)
+    own_loss(outputs[:, None], NUMBERS, function=squares, members=True)
     assert seen == [(6,), (6,)]
+    # three dimensions are members only where that is said
+    own_loss(logits(6, 4)[:, None], logits(6, 4)[:, None], function=squares)
+    own_loss(logits(6, 4)[:, None], logits(6, 4), function=squares, members=True)
+    assert seen[2:] == [(6, 1, 4), (6, 4)]
     assert own_loss(logits(6, 4), CLASSES, function=F.cross_entropy) == F.cross_entropy(logits(6, 4), CLASSES)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from flambeau.models.cnn import SmallResNet
 from flambeau.models.mlp import MLP
 from flambeau.models.tabm import TabM
+from flambeau.models.whiten import WhitenFirst, whitened_channels
 from flambeau.training.muon import Muon, hidden_weights, make_muon, orthogonalise
 from flambeau.training.optimizers import describe_groups, parameter_groups
 
@@ -137,6 +138,10 @@ def test_hidden_weights_leave_out_the_first_layer_and_the_head() -> None:
     named = dict(SmallResNet(3, 2, size=(16, 16), width=4).named_parameters())
     hidden = hidden_weights(SmallResNet(3, 2, size=(16, 16), width=4))
     assert len(hidden) >= 3 and all(named[name].ndim == 4 for name in hidden)
+    whitened = WhitenFirst(3, SmallResNet(whitened_channels(3), 2, size=(15, 15), width=4))
+    inside = hidden_weights(whitened.inner)
+    assert hidden_weights(whitened)[1:] == [f"inner.{name}" for name in inside]
+    assert hidden_weights(whitened)[0] == next(n for n, p in whitened.named_parameters() if p.ndim == 4)
     words = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
     assert hidden_weights(words) == ["2.weight"]
 

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adagrad, Adam, NAdam, Optimizer, RMSprop
 
-from flambeau.training.optimizer_state import optimizer_parts, pack_nested, restore_optimizer, unpack_nested
+from flambeau.training.optimizer_state import (
+    DEVICE_SETTINGS,
+    optimizer_parts,
+    pack_nested,
+    restore_optimizer,
+    unpack_nested,
+)
 
 INPUTS = torch.randn(12, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -168,3 +174,51 @@ def test_state_takes_the_layout_of_its_parameter() -> None:
     restore_optimizer(optimizer, kept, description)
     weight = model[0].weight
     assert optimizer.state[weight]["momentum_buffer"].stride() == weight.stride()
+
+
+@pytest.mark.parametrize(
+    ("stored", "present"),
+    [
+        ({"fused": True}, {"foreach": True}),
+        ({"foreach": True}, {"fused": True}),
+        ({"capturable": True}, {"fused": True}),
+        ({"differentiable": True}, {"foreach": False}),
+    ],
+)
+@pytest.mark.parametrize("own", [False, True])
+def test_the_present_device_chooses_the_kernels(
+    stored: dict[str, bool], present: dict[str, bool], own: bool
+) -> None:
+    """A checkpoint of a GPU, or of unsharded weights, goes on where the same kernels may not exist."""
+
+    class Given(Adam):
+        def state_dict(self) -> dict[str, Any]:
+            return super().state_dict()
+
+    rule = Given if own else Adam
+    before = rule(make_model().parameters(), lr=0.5, maximize=True)
+    before.param_groups[0].update(stored)
+    tensors, description = optimizer_parts(before)
+    after = rule(make_model().parameters(), lr=0.1, **present)
+    expected = {key: after.param_groups[0][key] for key in DEVICE_SETTINGS}
+    restore_optimizer(after, tensors, json.loads(json.dumps(description)))
+    assert {key: after.param_groups[0][key] for key in DEVICE_SETTINGS} == expected
+    assert after.param_groups[0]["lr"] == 0.5
+    assert after.param_groups[0]["maximize"] is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "device"), [({}, "cpu"), ({"fused": True}, "meta"), ({"capturable": True}, "meta")]
+)
+def test_the_count_of_steps_is_where_the_kernels_look_for_it(settings: dict[str, bool], device: str) -> None:
+    parameter = nn.Parameter(torch.ones(2, device="meta"))
+    for home in ("cpu", "meta"):
+        optimizer = Adam([parameter])
+        optimizer.state[parameter] = {"step": torch.zeros((), device=home)}
+        tensors, description = optimizer_parts(optimizer)
+        other = Adam([parameter])
+        other.param_groups[0].update(settings)
+        if home == "meta" and device == "cpu":
+            continue  # a tensor without numbers cannot be moved to the CPU
+        restore_optimizer(other, tensors, description)
+        assert other.state[parameter]["step"].device.type == device

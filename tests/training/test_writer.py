@@ -147,6 +147,29 @@ def test_at_the_end_a_full_disk_is_told_unless_another_error_is(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_error_of_the_thread_takes_the_place_of_the_training_error(tmp_path: Path) -> None:
+    """An error of any kind: here numbers that no checkpoint can hold."""
+    unfit = Captured({"a": torch.zeros(2, dtype=torch.complex128)}, {})
+    with pytest.raises(ZeroDivisionError) as told, CheckpointWriter(tmp_path) as writer:
+        writer.write([WriteOrder("last", 1, unfit)])
+        raise ZeroDivisionError
+    assert "besides, a checkpoint could not be written" in told.value.__notes__[0]
+    with pytest.raises(KeyError), CheckpointWriter(tmp_path) as writer:
+        writer.write([WriteOrder("last", 1, unfit)])
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_is_told_as_a_checkpoint_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_permitted(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", not_permitted)
+    with pytest.raises(CheckpointError, match="cannot be removed"), CheckpointWriter(tmp_path) as writer:
+        for number in range(3):
+            writer.write([order(number)])
+
+
 def make_state(width: int = 8) -> TrainingState:
     torch.manual_seed(0)
     model = nn.Linear(width, width)

@@ -74,6 +74,13 @@ def test_every_picture_model_takes_a_whitening_layer(coloured: Path, tmp_path: P
     assert isinstance(load_bundle(tmp_path / "run" / "model").module, WhitenFirst)
 
 
+def test_on_digits_alternate_flips_are_told_to_do_nothing(tmp_path: Path) -> None:
+    run = flambeau.train("digits", recipe="fast", out=tmp_path / "run", **{**SMALL, "epochs": 1})
+    found = [record for record in run.folder.read_log(["finding"]) if record["code"] == "no-effect"]
+    assert [record["level"] for record in found] == ["info"]
+    assert found[0]["message"].startswith("image.augment.flip_alternate=true has no effect")
+
+
 def test_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model\.whiten is for pictures, and this is a table"):
         flambeau.train("iris", out=tmp_path / "run", epochs=1, **{"model.whiten": True})

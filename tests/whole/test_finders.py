@@ -25,7 +25,8 @@ from flambeau.stages.finders import (
     rate_of_step,
     rate_told_by,
 )
-from flambeau.stages.timing import ways_to_compute
+from flambeau.stages.memory_limit import FEWEST_AT_ONCE, GIGA, SHARE_OF_KEPT, memory_of
+from flambeau.stages.work import Memory
 
 SMALL: dict[str, Any] = {
     "epochs": 1,
@@ -125,7 +126,10 @@ def test_the_rate_is_found_fixed_kept_and_the_same_each_time(arrays: Path, tmp_p
         == last_choice(records, "training.optimizer.lr")["value"]
     )
     assert not recipe.training.lr_finder
-    assert "range test" in run.folder.recipe.read_text()
+    text = run.folder.recipe.read_text()
+    assert "range test" in text
+    (line,) = (line for line in text.splitlines() if "lr_finder:" in line)
+    assert "found: see training.optimizer.lr" in line and "given" not in line
     assert (run.folder.plots / "rate_test.png").is_file()
     assert "Range test" in run.report.read_text()
     again, records = trained(arrays, tmp_path / "again", lr="auto")
@@ -145,23 +149,31 @@ def test_the_batch_is_found_fixed_and_told_with_its_timings(tmp_path: Path) -> N
     assert "speed of batches" in run.report.read_text()
 
 
-def test_tuning_times_what_is_open_and_fixes_the_fastest(tmp_path: Path) -> None:
-    choices = Choices(Recipe.model_validate({"training": {"precision": "fp32"}}))
-    cpu = torch.device("cpu")
-    assert {way.precision for way in ways_to_compute(choices, cpu, pictures=True)} == {"fp32"}
-    free = ways_to_compute(Choices(Recipe()), cpu, pictures=True)
-    assert len(free) == 6
-    assert "fp16" not in {way.precision for way in free}
+def test_a_limit_of_memory_is_kept_by_smaller_parts(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Memory] = []
 
+    def measuring(parts: Any) -> Memory:
+        measured.append(memory_of(parts))
+        return measured[-1]
 
-def test_a_limit_of_memory_is_kept_by_smaller_parts_then_by_recomputing(arrays: Path, tmp_path: Path) -> None:
-    plenty, records = trained(arrays, tmp_path / "plenty", training={"memory_limit_gb": 4.0})
+    monkeypatch.setattr("flambeau.stages.memory_limit.memory_of", measuring)
+    plenty, records = trained(arrays, tmp_path / "plenty", batch_size=64, training={"memory_limit_gb": 4.0})
     assert last_choice(records, "training.recompute")["value"] is False
-    assert load_recipe(plenty.folder.recipe).training.micro_batch is None
-    little, records = trained(arrays, tmp_path / "little", training={"memory_limit_gb": 0.0125})
+    whole = load_recipe(plenty.folder.recipe).training
+    assert whole.micro_batch is None
+    (memory, *_) = measured
+    batch = whole.batch_size or 0
+    room = memory.fixed + batch * memory.kept / 2
+    limit = (memory.fixed + (room - memory.fixed) / SHARE_OF_KEPT) / GIGA
+    little, records = trained(arrays, tmp_path / "little", batch_size=64, training={"memory_limit_gb": limit})
     options = load_recipe(little.folder.recipe).training
-    assert options.micro_batch is not None or options.recompute
-    assert "GB" in last_choice(records, "training.recompute")["reason"] or options.recompute
+    assert options.micro_batch is not None and FEWEST_AT_ONCE <= options.micro_batch < batch
+    assert options.recompute is False
+    assert memory.of(options.micro_batch, recompute=False) <= room < memory.of(batch, recompute=False)
+    reason = last_choice(records, "training.micro_batch")["reason"]
+    assert f"{memory.of(options.micro_batch, recompute=False) / GIGA:.2g} of {limit:g} GB" in reason
     with pytest.raises(ModelError, match="do not hold one sample"):
         trained(arrays, tmp_path / "none", training={"memory_limit_gb": 0.001})
 
@@ -178,12 +190,17 @@ def test_recomputing_ends_in_the_weights_of_a_run_without_it(arrays: Path, tmp_p
 def test_without_a_compiler_it_goes_on_uncompiled_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "flambeau.stages.compiling.missing_compiler", lambda device: "there is no C++ compiler"
-    )
+    asked = []
+
+    def missing(device: torch.device) -> str:
+        asked.append(device)
+        return "there is no C++ compiler"
+
+    monkeypatch.setattr("flambeau.stages.compiling.missing_compiler", missing)
     run, records = trained("wine", tmp_path / "run", training={"compile": True})
     assert load_recipe(run.folder.recipe).training.compile is False
     assert "no C++ compiler" in last_choice(records, "training.compile")["reason"]
+    assert len(asked) == 1
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="there is no C++ compiler")

@@ -12,7 +12,14 @@ from PIL import Image
 from torch import nn
 
 import flambeau as fb
+from flambeau.deploy.eject import eject
+from flambeau.deploy.eject.check import check_script
 from flambeau.evaluation.validation import validate_predictions
+from flambeau.recipe import Choices, Recipe, with_settings
+from flambeau.schema import PictureFacts, Schema
+from flambeau.stages import starting_weights
+from flambeau.stages.journal import Journal
+from flambeau.stages.starting_weights import StartingWeights, find_starting_weights
 from flambeau.using import verify
 
 NET = """
@@ -108,7 +115,12 @@ def test_frozen_parts_stay_bit_for_bit_with_their_statistics(photos: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("freeze", "expected"),
-    [("thrid", "did you mean 'third'?"), ("*", "nothing left to learn"), ("fc2.*", "did you mean 'fc.*'?")],
+    [
+        ("thrid", "did you mean 'third'?"),
+        ("*", "here the head is 'fc', and the body's parts before it are third, second, first"),
+        ("fc2.*", "did you mean 'fc.*'?"),
+        ("nothing", "--freeze body"),
+    ],
 )
 def test_what_cannot_be_frozen(photos: Path, tmp_path: Path, freeze: str, expected: str) -> None:
     with pytest.raises(fb.FlambeauError) as caught:
@@ -162,6 +174,29 @@ def test_feature_extraction_trains_the_head_on_features_and_repeats(photos: Path
     assert all(check["ok"] for check in checks), checks
 
 
+def test_the_dropout_before_the_head_stays_and_what_changes_is_told(photos: Path, tmp_path: Path) -> None:
+    layers = "        self.inner = nn.Dropout(0.3)\n        self.drop = nn.Dropout(0.5, inplace=True)\n"
+    dropping = NET.replace("        self.fc =", f"{layers}        self.fc =").replace(
+        "self.fc(self.third(self.second(self.first(x))))",
+        "self.fc(self.drop(self.third(self.inner(self.second(self.first(x))))))",
+    )
+    (photos.parent / "dropping.py").write_text(dropping)
+    more: dict[str, Any] = {"training.precision": "bf16", "training.micro_batch": 4}
+    plain = fb.train(photos, out=tmp_path / "plain", freeze=["body"], **own_net(photos))
+    options = own_net(photos, model=f"{photos.parent}/dropping.py:Net", freeze=["body"], **more)
+    run = fb.train(photos, out=tmp_path / "run", **options)
+    assert not torch.equal(plain.module.fc.weight, run.module.fc.weight)  # type: ignore[union-attr]
+    assert list(run.module.state_dict()) == list(plain.module.state_dict())
+    told = notes_of(run)
+    assert any("in fp32 instead of bf16 and on whole batches instead of parts of 4" in note for note in told)
+    assert any(note.endswith("what the body drops at random in training: inner") for note in told)
+    assert not any("inner" in note or "fp32 instead" in note for note in notes_of(plain))
+    checks = verify(run.folder, retrain=True)
+    assert all(check["ok"] for check in checks), checks
+    result = check_script(run.folder, eject(run.folder), timeout_seconds=100)
+    assert result.equal, result
+
+
 def test_with_changes_that_a_person_asked_for_features_are_not_kept(photos: Path, tmp_path: Path) -> None:
     run = fb.train(
         photos, out=tmp_path / "run", freeze=["body"], image={"augment": {"shift": 0.1}}, **own_net(photos)
@@ -204,6 +239,50 @@ def test_going_on_from_a_run_with_a_frozen_body(photos: Path, tmp_path: Path) ->
     (photos.parent / "net.py").write_text(NET.replace("hidden: int = 6", "hidden: int = 5"))
     with pytest.raises(fb.FlambeauError, match=r"changed since the training|another model"):
         fb.train(more, model=model, from_run=tmp_path / "first", out=tmp_path / "other", **QUICK)
+
+
+def test_weights_beside_an_earlier_run_are_refused_unless_they_were_its_own(
+    photos: Path, tmp_path: Path
+) -> None:
+    fb.train(photos, out=tmp_path / "first", **own_net(photos))
+    more = make_photos(photos.parent / "more", seed=1, each=40)
+    going_on: dict[str, Any] = {"from_run": tmp_path / "first", "out": tmp_path / "run", **QUICK}
+    model = f"{photos.parent}/net.py:Net"
+    with pytest.raises(fb.FlambeauError, match=r"model\.init: a run that goes on from an earlier one"):
+        fb.train(more, model=model, **going_on, **{"model.init": "orthogonal"})
+    torch.save(nn.Linear(3, 3).state_dict(), tmp_path / "other.pth")
+    with pytest.raises(fb.FlambeauError, match=r"model\.pretrained: a run that goes on from an earlier one"):
+        fb.train(more, model=model, pretrained=str(tmp_path / "other.pth"), **going_on)
+    run = fb.train(more, **{**own_net(photos), **going_on})
+    assert any("replace those of model.pretrained" in note for note in notes_of(run))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("model.init", "orthogonal"), ("model.whiten", True), ("model.width", 8)]
+)
+def test_weights_on_the_disk_are_not_forced_on_a_model_that_was_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object
+) -> None:
+    found = tmp_path / "hub" / "checkpoints" / "resnet18-5c106cde.pth"
+    found.parent.mkdir(parents=True)
+    torch.save({"layer.weight": torch.ones(2)}, found)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    facts = PictureFacts(channels=3, bits=8, height=48, width=48)
+    schema = Schema(
+        source="pictures", task="classification", target="y", classes=("a", "b"), columns=(), picture=facts
+    )
+    records: list[dict[str, Any]] = []
+    tried: list[str] = []
+    weights = StartingWeights("torchvision", "resnet18", {}, "", "")
+    monkeypatch.setattr(
+        starting_weights, "load_weights", lambda name, *rest, **more: tried.append(name) or weights
+    )
+    given = Choices(with_settings(Recipe(), {key: value}))
+    assert find_starting_weights(given, schema, Journal(records.append)) is None
+    assert not tried and given.recipe.model.pretrained is None
+    assert records[-1]["text"].startswith(f"{found} is on the disk and is not used: {key} is given")
+    assert find_starting_weights(Choices(Recipe()), schema, Journal(records.append)) is weights
 
 
 @pytest.mark.slow

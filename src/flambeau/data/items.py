@@ -91,7 +91,16 @@ def _made(maker: Any, name: str) -> Any:
 
 
 def _pair_of_arrays(pair: tuple[Any, Any], name: str) -> Items:
-    inputs, targets = (_as_array(part) for part in pair)
+    try:
+        inputs, targets = (_as_array(part) for part in pair)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"'{name}' gives no arrays", got=str(error), expected="(inputs, targets)") from error
+    if inputs.dtype.kind not in NUMBER_KINDS:
+        raise DataError(
+            f"the inputs of '{name}' are not made of numbers",
+            got=f"values of {inputs.dtype}",
+            expected="numbers; a table with words can be a CSV or Parquet file",
+        )
     if len(inputs.shape) < 2 or len(inputs) != len(targets) or not len(inputs):
         raise DataError(
             f"'{name}' gives arrays that do not fit each other",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from flambeau.planning.rules import came_from_person
 from flambeau.recipe import Choices, Recipe
@@ -16,6 +16,12 @@ from flambeau.training.names import loss_function, optimizer_rule, schedule_curv
 
 # What an option is called where it is as good as left out, beside its default and what is empty.
 PLAIN_VALUES = {"training.class_weights": "none", "training.optimizer.body_lr": 1.0}
+FROM_PRETRAINED = (
+    "training.head_epochs",
+    "training.freeze_early",
+    "training.optimizer.body_lr",
+    "model.arch",
+)
 PLATEAU_OPTIONS = ("warmup", "gamma", "patience")
 
 
@@ -56,10 +62,12 @@ def effect_findings(choices: Choices, *, task: str, pictures: bool, pretrained: 
         default = option.field.get_default(call_default_factory=True)
         if value == default or value == PLAIN_VALUES.get(key) or (default is None and not value):
             continue
-        why = next((why for rule in rules_of(key) if (why := rule(situation, key.rpartition(".")[2], value))), "")
+        why = next(
+            (why for rule in rules_of(key) if (why := rule(situation, key.rpartition(".")[2], value))), ""
+        )
         if why:
             # the recipe `fast` gives it for all pictures, mirrored ones or not
-            level = "info" if key == "image.augment.flip_alternate" else "warning"
+            level: Literal["info", "warning"] = "info" if key == "image.augment.flip_alternate" else "warning"
             shown = str(value).lower() if isinstance(value, bool) else value
             findings.append(Finding(level, "no-effect", f"{key}={shown} has no effect {why}"))
     return findings
@@ -69,7 +77,9 @@ def norm_findings(recipe: Recipe, *, has_batch_norm: bool) -> Iterator[Finding]:
     """A finding where the momentum of batch normalisation is given for a model without any."""
     momentum = recipe.training.batch_norm_momentum
     if momentum is not None and not has_batch_norm:
-        message = f"training.batch_norm_momentum={momentum:g} has no effect in a model without batch normalisation"
+        message = (
+            f"training.batch_norm_momentum={momentum:g} has no effect in a model without batch normalisation"
+        )
         yield Finding("warning", "no-effect", message)
 
 
@@ -110,18 +120,24 @@ def _arguments(made: Any) -> dict[str, Any]:
 
 
 def _not_classes(situation: Situation, name: str, value: Any) -> str:
-    return "" if situation.task == "classification" else f"in {situation.task}: it is for classes that exclude each other"
+    if situation.task == "classification":
+        return ""
+    return f"in {situation.task}: it is for classes that exclude each other"
 
 
 def _from_scratch(situation: Situation, name: str, value: Any) -> str:
     return "" if situation.pretrained else "without a pretrained body of torchvision or timm"
 
 
-def _ready_made(situation: Situation, name: str, value: Any) -> str:
+def _own_model(situation: Situation, name: str, value: Any) -> str:
     model = situation.recipe.model.name
+    return "with a model of your own" if model is not None and is_own(model) else ""
+
+
+def _ready_made(situation: Situation, name: str, value: Any) -> str:
     if situation.pretrained:
         return "with pretrained weights, which decide the model's layers"
-    return "with a model of your own" if model is not None and is_own(model) else ""
+    return _own_model(situation, name, value)
 
 
 def _not_model(situation: Situation, name: str, value: Any, *, model: str) -> str:
@@ -149,12 +165,10 @@ RULES: dict[str, tuple[Idle, ...]] = {
     },
     **{f"training.loss.{name}": (_loss,) for name in ("gamma", "delta", "quantile")},
     **{f"training.{name}": (_not_classes,) for name in ("label_smoothing", "class_weights")},
-    **{
-        key: (_from_scratch,)
-        for key in ("training.head_epochs", "training.freeze_early", "training.optimizer.body_lr", "model.arch")
-    },
+    **dict.fromkeys(FROM_PRETRAINED, (_from_scratch,)),
     "model.width": (_ready_made,),
     "model.depth": (_ready_made,),
+    "model.dropout": (_own_model,),
     "model.members": (_ready_made, partial(_not_model, model="tabm")),
     "model.activation": (_ready_made, partial(_not_model, model="mlp")),
     "model.normalisation": (_ready_made, partial(_not_model, model="mlp")),

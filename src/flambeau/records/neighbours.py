@@ -97,7 +97,7 @@ class BytesLoader(SourceFileLoader):
         super().__init__(name, path)
         self.content = contents.get(Path(path))
 
-    def get_data(self, path: str) -> bytes:  # type: ignore[override]
+    def get_data(self, path: str) -> bytes:
         """The bytes of the module's file as they were read; of any other file, from disk."""
         if path != self.path:
             return super().get_data(path)
@@ -157,7 +157,7 @@ def importing_neighbours(path: Path, contents: dict[Path, bytes]) -> Iterator[No
         elif stale:
             del sys.modules[name], _LOADED[name]
     before, finder = set(sys.modules), _Finder(folder, contents)
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]  # only find_spec is asked for
+    sys.meta_path.insert(0, finder)
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -166,8 +166,9 @@ def importing_neighbours(path: Path, contents: dict[Path, bytes]) -> Iterator[No
             del sys.modules[name]
         raise
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
-        sys.path.remove(str(folder))
+        sys.meta_path.remove(finder)
+        if str(folder) in sys.path:  # the file may have taken it away
+            sys.path.remove(str(folder))
         _LOADED.update({name: (folder, sys.modules[name]) for name in _beneath(folder, before)})
         for name, module in own.items():
             _LOADED.pop(name, None)

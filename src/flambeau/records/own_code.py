@@ -45,6 +45,7 @@ def split_own(name: str) -> tuple[Path, str]:
 
 def digest_of(path: Path, what: str = "model") -> str:
     """blake2b of a source file, and of the neighbours it imports. Raises ModelError where one cannot be read."""
+    path = path.resolve()
     return digest_contents(path, _contents(path, what))
 
 
@@ -76,6 +77,7 @@ def trust_file(path: Path, store: Path) -> None:
 
 def check_trust(path: Path, digest: str, store: Path, what: str = "model") -> None:
     """Raises ModelError unless the file has this content and a person named it on this machine before."""
+    path = path.resolve()
     contents = _contents(path, what)
     _check_contents(path, contents, digest, what)
     consent = os.environ.get("FLAMBEAU_TRUST", "").replace(",", " ").split()
@@ -93,6 +95,7 @@ def check_trust(path: Path, digest: str, store: Path, what: str = "model") -> No
 
 def check_digest(path: Path, digest: str, what: str = "model") -> None:
     """Raises ModelError unless the file, with the neighbours it imports, has this content."""
+    path = path.resolve()
     _check_contents(path, _contents(path, what), digest, what)
 
 
@@ -184,6 +187,7 @@ def run_file(path: Path, digest: str | None, what: str = "model") -> ModuleType:
 
     Raises ModelError where the file has another content than `digest` tells (None: any), or does not run.
     """
+    path = path.resolve()
     contents = _contents(path, what)
     if digest is None:
         digest = digest_contents(path, contents)

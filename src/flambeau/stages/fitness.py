@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from flambeau.errors import ModelError
 from flambeau.models.build import ModelSpec
-from flambeau.models.freezing import Freezing, make_freezing, names_of_stages
+from flambeau.models.freezing import Freezing, layers_from_head, make_freezing, names_of_stages
 from flambeau.recipe import Recipe
 from flambeau.stages.technique import Stage
 from flambeau.stages.trial import TRIAL
 from flambeau.training.loop import nothing_to_begin
+
+STAGES_TOLD = 8
 
 
 def check_parameters(model: nn.Module, spec: ModelSpec) -> None:
@@ -112,11 +114,15 @@ def freeze(model: nn.Module, recipe: Recipe, stage: Stage) -> Callable[[nn.Modul
     try:
         freezing = make_freezing(model, options.freeze, options.unfreeze_every)
     except ValueError as error:
+        head, *body = names_of_stages(layers_from_head(model))
+        more = f" and {len(body) - STAGES_TOLD} more" if len(body) > STAGES_TOLD else ""
         raise ModelError(
             str(error),
             where="training.freeze" if options.freeze else "training.unfreeze_every",
             got=", ".join(options.freeze) or f"{options.unfreeze_every}",
-            command="flambeau inspect … lists the names of the parameters",
+            expected=f"something that learns: here the head is '{head}'"
+            + (f", and the body's parts before it are {', '.join(body[:STAGES_TOLD])}{more}" if body else ""),
+            command="--freeze body" if body else "",
         ) from error
     if stage.number == 0 and stage.name != TRIAL:
         for sentence in describe_freezing(freezing, model, stage.epochs or options.epochs or 1):

@@ -175,7 +175,7 @@ def assemble(
     optimizer = make_optimizer(model, recipe, body, device)
     loss = make_loss(recipe, material, train_rows, device)
     check_loss(loss, model, feed, train_rows, material.samples.schema.task, recipe)
-    tell_rules(optimizer, recipe, stage, len(train_rows))
+    tell_rules(model, optimizer, recipe, stage, len(train_rows))
     return Parts(
         model,
         spec,

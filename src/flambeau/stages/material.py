@@ -15,6 +15,7 @@ from flambeau.data.samples import Samples
 from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
 from flambeau.errors import DataError, ModelError, RecipeError
 from flambeau.planning.common import plan_class_weights, plan_machine, plan_score
+from flambeau.planning.effects import effect_findings
 from flambeau.planning.machine import Machine
 from flambeau.planning.pictures import plan_pictures
 from flambeau.planning.tables import plan_table
@@ -93,6 +94,8 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
             got=f"--pretrained {choices.recipe.model.pretrained}",
             expected="--model file.py:Class beside it, or --from RUN to go on from an earlier run",
         )
+    for finding in effect_findings(choices, task=schema.task, pictures=False, pretrained=False):
+        journal.finding(finding)
     return replace(_checked(samples, None, None, (), choices.recipe, journal), own_weights=weights)
 
 
@@ -113,6 +116,8 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
         hints={"source": str(choices.recipe.source), "target": schema.target},
         machine=machine,
     )
+    for finding in effect_findings(choices, task=schema.task, pictures=True, pretrained=weights is not None):
+        journal.finding(finding)
     recipe = choices.recipe
     assert recipe.image.size is not None and recipe.image.channels is not None
     journal.stage(

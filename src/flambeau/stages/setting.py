@@ -21,6 +21,7 @@ from flambeau.recipe.fields import is_own
 from flambeau.recipe.own_parts import OWN_PARTS
 from flambeau.records import RunFolder
 from flambeau.records.files import digest_file
+from flambeau.records.neighbours import read_with_neighbours
 from flambeau.records.own_code import TRUSTED_FILES, check_trust, digest_of, split_own, trust_file
 
 
@@ -118,8 +119,11 @@ def trust_own_model(recipe: Recipe, *, trust: bool) -> None:
 
 
 def file_digests(recipe: Recipe) -> dict[str, str]:
-    """Digests of the files, beside the data, that decide the result: a person's own parts, weights to start from."""
-    files = [split_own(name)[0] for name in own_parts(recipe).values()]
+    """Digests of the files, beside the data, that decide the result: a person's own parts with the files beside them
+    that they import, and weights to start from.
+    """
+    named = [split_own(name)[0] for name in own_parts(recipe).values()]
+    files = [beside for file in named if file.is_file() for beside in read_with_neighbours(file)]
     if recipe.model.pretrained is not None:
         files.append(Path(recipe.model.pretrained))
     return {str(file): digest_file(file) for file in files if file.is_file()}

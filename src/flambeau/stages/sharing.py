@@ -197,7 +197,7 @@ def validate_together(
 
 def unshared(module: nn.Module, parts: Parts, recipe: Recipe, ranks: Ranks) -> nn.Module:
     """The trained module as one process would have it; of sharded weights only the first process gets them."""
-    if not ranks.several or (parts.average is None and recipe.training.distributed != "fsdp"):
+    if not ranks.several or recipe.training.distributed != "fsdp":
         return inner(module)
     tensors = whole_tensors(module.state_dict(), keep=ranks.first)
     # on features of a frozen body, the head alone was trained

@@ -16,9 +16,11 @@ from flambeau.data.samples import Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Preparation, load_bundle
 from flambeau.deploy.files import SEEN
-from flambeau.errors import RunError
+from flambeau.errors import RecipeError, RunError
+from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS, ModelSpec
 from flambeau.models.joined import Ensemble
-from flambeau.recipe import Choices
+from flambeau.recipe import Choices, Recipe
+from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
 from flambeau.records.files import write_bytes
 from flambeau.schema import Schema
@@ -27,6 +29,7 @@ from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler
 
 FEWEST_UNTOUCHED = 10
+LIBRARIES = ("torchvision", "timm")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Start:
         schema: what its samples were.
         seen: (n,) uint64 digests of all samples that it, or a run before it, was fitted on.
         several: how many models its weights were of.
+        name: of its model's kind, such as "small_resnet"; for a model of torchvision or timm, the library.
     """
 
     model: Path
@@ -49,6 +53,7 @@ class Start:
     schema: Schema
     seen: np.ndarray
     several: int
+    name: str
 
 
 def short_digests(samples: Samples) -> np.ndarray:
@@ -74,7 +79,13 @@ def read_start(model: Path) -> Start:
     seen = read_seen(model)
     several = len(bundle.module.models) if isinstance(bundle.module, Ensemble) else 1
     module = bundle.module.models[0] if isinstance(bundle.module, Ensemble) else bundle.module
-    return Start(model, module.state_dict(), bundle.preparation, bundle.target, bundle.schema, seen, several)
+    spec = (
+        ModelSpec.from_json(bundle.spec.arguments["members"][0])
+        if bundle.spec.name == "ensemble"
+        else bundle.spec
+    )
+    tensors = module.state_dict()
+    return Start(model, tensors, bundle.preparation, bundle.target, bundle.schema, seen, several, spec.name)
 
 
 def read_seen(model: Path) -> np.ndarray:
@@ -106,8 +117,9 @@ def _read_digests(model: Path, name: str, lacking: str) -> np.ndarray:
 def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Journal) -> None:
     """Check that the weights mean the same here, and choose what they need.
 
-    Raises RunError where the classes or the kind of data differ.
+    Raises RunError where the classes or the kind of data differ, RecipeError where the recipe asks for other weights.
     """
+    _check_beginning(start, choices.recipe, journal)
     old, new = start.schema, samples.schema
     for what, before, now in (("task", old.task, new.task), ("classes", old.classes, new.classes)):
         if before != now:
@@ -123,8 +135,32 @@ def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Jou
     if isinstance(start.preparation, PicturePreparation):
         choices.choose("image.size", start.preparation.size, "as in the earlier run")
         choices.choose("image.channels", start.preparation.channels, "as in the earlier run")
+    if choices.recipe.model.pretrained is None and start.name in (*PICTURE_MODELS, *TABLE_MODELS):
+        # before pretrained weights on the disk would be found, which are of another model
+        choices.choose("model.name", start.name, "as in the earlier run")
     if start.several > 1:
         journal.note(f"the earlier run keeps {start.several} models; this one starts from the first of them")
+
+
+def _check_beginning(start: Start, recipe: Recipe, journal: Journal) -> None:
+    """The weights of the earlier run replace all others, so others are refused, unless they are its own beginning.
+
+    Weights of torchvision or timm also say which model it is, and so they are named again for a run that began there.
+    """
+    earlier = start.model.parent / "recipe.yaml"
+    before = load_recipe(earlier).model if earlier.is_file() else None
+    for key, option in (("init", "--init"), ("pretrained", "--pretrained")):
+        value = getattr(recipe.model, key)
+        if value is None:
+            continue
+        if value != getattr(before, key, None) and not (key == "pretrained" and start.name in LIBRARIES):
+            raise RecipeError(
+                f"model.{key}: a run that goes on from an earlier one begins with its weights, and with no others",
+                where=start.model,
+                got=f"{option} {value}",
+                expected=f"--from without {option}",
+            )
+        journal.note(f"the weights of the earlier run replace those of model.{key} ({value})")
 
 
 def only_untouched(splits: list[Split], samples: Samples, start: Start) -> list[Split]:

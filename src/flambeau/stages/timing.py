@@ -152,7 +152,11 @@ def tune_precision(
         wrong: values that are left out however fast they are, and why.
     """
     device = torch.device(choices.recipe.device or "cpu")
-    ways = ways_to_compute(choices, device, pictures=pictures, wrong=wrong or {})
+    wrong = wrong or {}
+    ways = ways_to_compute(choices, device, pictures=pictures, wrong=wrong)
+    every = {word for way in ways_to_compute(choices, device, pictures=pictures) for word in way.words()}
+    for value in sorted(every & set(wrong)):
+        journal.note(f"{value} is not timed: {wrong[value]}")
     journal.stage("timing", f"timing {len(ways)} ways to compute a training step on this machine")
     least = time_in_turns(ways, make, choices, journal)
     ordered = sorted(ways, key=lambda way: least[way])
@@ -174,18 +178,16 @@ def time_in_turns(
 ) -> dict[Numbers, float]:
     """Seconds of the quickest step of each way; those that are hopeless after the first round are not timed again."""
     least = dict.fromkeys(ways, math.inf)
+    seconds: dict[Numbers, float] = {}
     left = list(ways)
     for number in range(ROUNDS_OF_TUNING):
-        started = time.perf_counter()
         for way in left:
+            started = time.perf_counter()
             with computing(way, choices):
                 least[way] = min(least[way], *step_seconds(make(), most=MOST_SECONDS_A_WAY))
+            seconds[way] = time.perf_counter() - started
         if number == 0:
-            seconds = time.perf_counter() - started
-            best = min(least.values())
-            left = [way for way in ways if least[way] < HOPELESS * best]
-            more = seconds * len(left) / len(ways) * (ROUNDS_OF_TUNING - 1)
-            journal.note(
-                f"the {len(left)} ways worth timing again take at most about {math.ceil(more)} s more"
-            )
+            left = [way for way in ways if least[way] < HOPELESS * min(least.values())]
+            more = math.ceil(sum(seconds[way] for way in left) * (ROUNDS_OF_TUNING - 1))
+            journal.note(f"{len(left)} of them are worth timing again, which takes about {more} s")
     return least

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from flambeau.errors import DataError, ModelError
 from flambeau.models import own
 from flambeau.models.init import initialise_weights, set_batch_norm_momentum
+from flambeau.planning.effects import norm_findings
 from flambeau.planning.rules import rule_findings, usual_loss
 from flambeau.recipe import Recipe
 from flambeau.recipe.fields import is_own
@@ -97,10 +99,11 @@ def _try(loss: Loss, outputs: Tensor, targets: Tensor, name: str, hint: str) -> 
         ) from error
 
 
-def tell_rules(optimizer: Optimizer, recipe: Recipe, stage: Stage, rows: int) -> None:
+def tell_rules(model: nn.Module, optimizer: Optimizer, recipe: Recipe, stage: Stage, rows: int) -> None:
     """Tell, for a run's first training, which parameters learn at which rate and decay, and what is odd about it."""
     if stage.number != 0 or stage.name == TRIAL:
         return
-    for finding in rule_findings(recipe, rows):
+    has_batch_norm = any(isinstance(module, _BatchNorm) for module in model.modules())
+    for finding in (*rule_findings(recipe, rows), *norm_findings(recipe, has_batch_norm=has_batch_norm)):
         stage.journal.finding(finding)
     stage.journal({"kind": "groups", "lines": describe_groups(optimizer.param_groups)})

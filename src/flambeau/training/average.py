@@ -14,8 +14,7 @@ class AveragedTensors(NamedTuple):
 
     Args:
         averages, values: parameters and float buffers, which are averaged.
-        copies, counters: all others, which are copied, as are buffers with infinite entries such as masks, whose
-            mean would be NaN.
+        copies, counters: all others, which are copied; also masks with -inf, whose mean would be NaN.
     """
 
     averages: list[Tensor]
@@ -33,16 +32,14 @@ def averaged_copy(model: nn.Module) -> nn.Module:
 def pair_tensors(average: nn.Module, model: nn.Module) -> AveragedTensors:
     """The tensors of both modules, which stay the same tensors as long as the training lasts."""
     old, new = ([*module.parameters(), *module.buffers()] for module in (average, model))
-    followed = [parameter.is_floating_point() for parameter in model.parameters()]
-    followed += [
-        buffer.is_floating_point() and bool(torch.isfinite(buffer).all()) for buffer in model.buffers()
+    masks = {id(buffer) for buffer in model.buffers() if not bool(torch.isfinite(buffer).all())}
+    means = [tensor.is_floating_point() and id(tensor) not in masks for tensor in new]
+    lists = [
+        [tensor.detach() for tensor, mean in zip(tensors, means, strict=True) if mean == wanted]
+        for wanted in (True, False)
+        for tensors in (old, new)
     ]
-    return AveragedTensors(
-        [tensor for tensor, mean in zip(old, followed, strict=True) if mean],
-        [tensor.detach() for tensor, mean in zip(new, followed, strict=True) if mean],
-        [tensor for tensor, mean in zip(old, followed, strict=True) if not mean],
-        [tensor for tensor, mean in zip(new, followed, strict=True) if not mean],
-    )
+    return AveragedTensors(*lists)
 
 
 @torch.no_grad()

@@ -16,11 +16,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from flambeau.errors import did_you_mean
-from flambeau.evaluation.validation import Validation
 from flambeau.training.clipping import clip_gradients, no_clipping
-from flambeau.training.loop import Technique
-from flambeau.training.losses import Loss, in_full
+from flambeau.training.fit_loss import mean_loss, one_number
+from flambeau.training.fit_options import (
+    check_folder,
+    check_name,
+    check_numbers,
+    try_first_batch,
+    usable_device,
+)
+from flambeau.training.loop import Technique, loss_of_terms
 from flambeau.training.names import (
     OPTIMIZERS,
     SCHEDULES,
@@ -37,6 +42,8 @@ from flambeau.training.session import Listener, Session, run_session
 from flambeau.training.steps import step_once, step_with_closure
 
 USUAL_DECAY = 0.01
+# What may differ when a training goes on: where it runs, and what is not a value.
+NOT_COMPARED = ("module", "train_batches", "valid_batches", "device", "checkpoints", "on_record")
 # What to ask for in the place of one of torch's schedulers, whose steps a resumed run would have to replay.
 INSTEAD_OF_SCHEDULERS = {
     "OneCycleLR": "schedule='one_cycle'",
@@ -51,7 +58,13 @@ INSTEAD_OF_SCHEDULERS = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` gives back: the module with its best weights, and one record an epoch."""
+    """What `fit` gives back.
+
+    Args:
+        module: with its best weights, in evaluation mode.
+        best_epoch: from which they are, from 1.
+        epochs: one record an epoch of this call: those before a kill are not among them.
+    """
 
     module: nn.Module
     best_epoch: int
@@ -83,6 +96,7 @@ def fit(
     clip_norm: float = 0.0,
     clip_value: float = 0.0,
     micro_batch: int = 0,
+    weight_of: Callable[[Tensor], int] = len,
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     patience: int = 0,
     seed: int = 0,
@@ -111,22 +125,25 @@ def fit(
         ema: decay of a moving average of the weights, which is then what is kept.
         clip_norm, clip_value: largest norm of the gradient, largest size of its entries; 0 for no clipping.
         micro_batch: samples that go through the module at once; 0 for whole batches.
+        weight_of: targets → over how many terms the loss is a mean of them, if not over the samples: such as
+            lambda targets: int((targets != -100).sum()) for the tokens that cross_entropy does not ignore. Parts of
+            a batch, and batches of a validation, are weighed by it.
         precision: of the forward and backward pass; weights stay in fp32. fp16 is for GPUs.
         patience: epochs without a smaller loss on valid_batches before stopping; 0 to never stop early.
         seed: of what is random in module and batches.
-        checkpoints: a folder.
+        checkpoints: a folder, which belongs to one set of arguments.
         on_record: receives a dictionary a step (a few a second) and one an epoch.
 
     Raises:
         ValueError: an unknown name, a number out of range, no trainable parameter, no batch, a batch that is no pair
-            (inputs, targets), an optimizer of another module, a loss that is not one number.
+            (inputs, targets), an optimizer of another module, a loss that is not one number, a folder with
+            checkpoints of other arguments.
         ArithmeticError: the loss did not stay finite.
     """
-    _check_numbers(
-        epochs=epochs, lr=lr, ema=ema, clip_norm=clip_norm, clip_value=clip_value, micro_batch=micro_batch
-    )
-    _check_name("precision", precision, PRECISIONS)
-    target = torch.device(device)
+    arguments = {name: value for name, value in locals().items() if name not in NOT_COMPARED}
+    check_numbers(arguments, judged=valid_batches is not None)
+    check_name("precision", precision, PRECISIONS)
+    target = usable_device(device)
     module.to(target)
     batches = _own_batches(train_batches, target, seed, "train_batches")
     options = {"momentum": momentum, "beta2": beta2, "nesterov": nesterov, "eps": eps, "precision": precision}
@@ -144,8 +161,11 @@ def fit(
         precision=precision,
         device=target,
         step=step_with_closure if _asks_again(rule) else step_once,
+        weight_of=weight_of,
     )
     judged = None if valid_batches is None else _own_batches(valid_batches, target, seed, "valid_batches")
+    if checkpoints is not None:
+        check_folder(Path(checkpoints), {**arguments, "batches": len(batches)})
     return _run(module, batches, judged, rule, loss, technique, patience, checkpoints, on_record)
 
 
@@ -163,7 +183,18 @@ def _run(
     if isinstance(loss, nn.Module):
         loss.to(technique.device)
     function = partial(one_number, function=loss)
-    judge = None if judged is None else partial(mean_loss, batches=judged, loss=function)
+    terms = partial(loss_of_terms, loss=function, weight_of=technique.weight_of)
+    try_first_batch(
+        module,
+        batches,
+        terms,
+        precision=technique.precision,
+        most=technique.micro_batch,
+        seed=technique.seed,
+    )
+    judge = None
+    if judged is not None:
+        judge = partial(mean_loss, batches=judged, loss=function, weight_of=technique.weight_of)
     epochs: list[dict[str, Any]] = []
 
     def listen(record: dict[str, Any]) -> None:
@@ -184,62 +215,11 @@ def _run(
     return Fitted(module.eval(), state.best.epoch, epochs)
 
 
-def one_number(outputs: Any, targets: Tensor, *, function: Callable[[Any, Tensor], Tensor]) -> Tensor:
-    """A person's loss, given outputs in fp32 at least, and (batch,) of a regression for outputs (batch, 1).
-
-    Without the latter, the difference to targets (batch,) would be a table of all pairs.
-
-    Raises:
-        ValueError: it gives something else than one number.
-    """
-    if isinstance(outputs, Tensor):
-        outputs = in_full(outputs)
-        if targets.is_floating_point() and targets.ndim == 1 and outputs.shape[1:] == (1,):
-            outputs = outputs.squeeze(1)
-    value = function(outputs, targets)
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"loss: got {got}, expected one number, the mean over the batch (reduction='mean')")
-    return value.reshape(())
-
-
-def mean_loss(module: nn.Module, batches: OwnBatches, loss: Loss) -> Validation:
-    """The mean loss over batches, in fp32, weighted by their samples."""
-    module.eval()
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for inputs, targets, _ in batches.epoch(0):
-            total += float(loss(module(*inputs), targets)) * len(targets)
-            count += len(targets)
-    value = total / count
-    return Validation(loss=value, score=value)
-
-
 def _own_batches(batches: Iterable[Any], device: torch.device, seed: int, name: str) -> OwnBatches:
     own = OwnBatches(batches, device, seed=seed, name=name)
     if len(own) == 0:
         raise ValueError(f"{name} is empty: got no batch, expected at least one (inputs, targets)")
     return own
-
-
-def _check_numbers(*, epochs: int, lr: float, ema: float, **others: float) -> None:
-    """Raise ValueError for the first number that makes no sense."""
-    if epochs < 1:
-        raise ValueError(f"epochs: got {epochs}, expected 1 or more")
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"lr: got {lr}, expected a number above 0, such as 1e-3")
-    if not 0 <= ema < 1:
-        raise ValueError(f"ema: got {ema}, expected 0 (no average) or a decay below 1, such as 0.999")
-    for name, value in others.items():
-        if not value >= 0:
-            raise ValueError(f"{name}: got {value}, expected 0 or more")
-
-
-def _check_name(option: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        listed, hint = ", ".join(known), did_you_mean(str(name), known)
-        hint = f"; {hint}" if "did" in hint else ""
-        raise ValueError(f"{option}: got {name!r}, expected one of {listed}{hint}")
 
 
 def _asks_again(optimizer: Optimizer) -> bool:
@@ -250,7 +230,7 @@ def _asks_again(optimizer: Optimizer) -> bool:
 
 def _make_schedule(schedule: str | Schedule, **options: Any) -> Schedule:
     if isinstance(schedule, str):
-        _check_name("schedule", schedule, SCHEDULES)
+        check_name("schedule", schedule, SCHEDULES)
         return schedule_curve(schedule, **options)
     if isinstance(schedule, LRScheduler):
         name = type(schedule).__name__
@@ -286,5 +266,5 @@ def _make_optimizer(
     groups = parameter_groups(module, lr=lr, weight_decay=usual if weight_decay is None else weight_decay)
     if not isinstance(optimizer, str):
         return make_own_optimizer(optimizer, groups, lr, {})
-    _check_name("optimizer", optimizer, OPTIMIZERS)
+    check_name("optimizer", optimizer, OPTIMIZERS)
     return make_optimizer_of(optimizer_rule(optimizer, **options), module, groups, device)

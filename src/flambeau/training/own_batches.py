@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor
 
 from flambeau.data.batches import CHANGE_STREAM, ORDER_STREAM, Batch, Inputs, mix_seed
+
+# An iterable that does not know its length is counted; one of more batches is taken for one without an end.
+MOST_COUNTED = 100_000
 
 
 class OwnBatches:
@@ -29,8 +33,8 @@ class OwnBatches:
         name: what messages call them.
 
     Raises:
-        ValueError: they can be walked only once; on iteration also for a batch that is no such pair, and for an epoch
-            with fewer batches than the first had.
+        ValueError: they can be walked only once, or have no end; on iteration also for a batch that is no such pair,
+            and for an epoch with fewer batches than the first had.
     """
 
     def __init__(
@@ -53,10 +57,15 @@ class OwnBatches:
             try:
                 self._length = len(self.batches)  # type: ignore[arg-type]
             except TypeError:
-                self._length = sum(1 for _ in self.batches)
+                self._length = sum(1 for _ in islice(self.batches, MOST_COUNTED + 1))
+            if self._length > MOST_COUNTED and not hasattr(self.batches, "__len__"):
+                raise ValueError(
+                    f"{self.name}: got no end after {MOST_COUNTED:,} batches; expected an iterable with an end, or "
+                    "with __len__, which tells how many are an epoch"
+                ) from None
         return self._length
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of one epoch from step `start` on, moved to the device."""
         kept = [(generator, generator.get_state()) for generator in self._generators()]
         try:

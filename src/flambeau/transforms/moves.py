@@ -39,6 +39,7 @@ def crop_pictures(pictures: Tensor, draws: Draws, border: int) -> Tensor:
         border: pixels on each side; at most one less than the side has.
     """
     down, across = (min(border, side - 1) for side in pictures.shape[2:])
+    # The largest number is 1 - 2^-24: times a whole number it stays below it, also when it is rounded to fp32.
     top = (draws.uniform() * (2 * down + 1)).long()
     left = (draws.uniform() * (2 * across + 1)).long()
     cut = cut_by_runs if pictures.device.type == "cpu" else cut_by_pixels

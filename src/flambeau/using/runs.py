@@ -29,6 +29,7 @@ from flambeau.stages.material import gather_material, read_samples
 from flambeau.stages.setting import check_files
 from flambeau.stages.start import kept_start, read_seen, short_digests
 from flambeau.using.readable import predict_readable
+from flambeau.using.several import train_together
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -166,14 +167,11 @@ def _verify_by_training(run: RunFolder, source: str | None, listener: Listener) 
     recipe = load_recipe(run.recipe)
     with tempfile.TemporaryDirectory() as scratch:
         check_files(run, recipe)
-        again = train(
-            source or str(recipe.source),
-            recipe,
-            out=Path(scratch) / "again",
-            from_run=kept_start(run),
-            listener=listener,
-            trust=False,
-        )
+        place, start, named = Path(scratch) / "again", kept_start(run), source or str(recipe.source)
+        if recipe.devices > 1:
+            again = RunFolder(train_together(named, recipe, out=place, from_run=start, listener=listener))
+        else:
+            again = train(named, recipe, out=place, from_run=start, listener=listener, trust=False)
         digests = [weights_digest(load_bundle(folder.model).module) for folder in (run, again)]
     same = digests[0] == digests[1]
     detail = f"the same weights, bit for bit (digest {digests[0]})"

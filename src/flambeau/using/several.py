@@ -24,8 +24,12 @@ def train_together(
     """`flambeau train` in `recipe.devices` processes; returns the run's folder. Raises as `run_command` does."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
-        file.write_text(recipe_to_yaml(Choices(recipe)), encoding="utf-8")
+        written = Choices(recipe)
+        # a file cannot consent to run code; whoever called this did
+        written.recipe.model.trust_pickle = False
+        file.write_text(recipe_to_yaml(written), encoding="utf-8")
         words = ["train", source, "--recipe", str(file)]
+        words += ["--trust-pickle"] if recipe.model.trust_pickle else []
         words += [] if out is None else ["--out", str(out)]
         words += [] if from_run is None else ["--from", str(from_run)]
         return run_command(words, listener)

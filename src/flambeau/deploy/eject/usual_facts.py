@@ -146,10 +146,12 @@ def known_facts(facts: RunFacts) -> Facts:
         "clips": bool(recipe.training.clip_norm or recipe.training.clip_value),
         "calibrated": _is_calibrated(facts),
     }
+    whitened: Facts = {"hidden_weights": {"isinstance(model, WhitenFirst)": "whiten" in facts.spec.arguments}}
     if isinstance(preparation, PicturePreparation):
-        return usual_facts(
+        known = usual_facts(
             **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
         )
+        return {**known, **whitened}
     source = Path(str(recipe.source))
     table = _reader_facts(source.suffix.lower()) if recipe.data.test is None else {}
     known = usual_facts(
@@ -158,7 +160,7 @@ def known_facts(facts: RunFacts) -> Facts:
         scaling="" if facts.started else recipe.table.scaling or "quantile",
         largest_cardinality=max((*preparation.cardinalities, 0)),
     )
-    return {**known, **table}
+    return {**known, **table, **whitened}
 
 
 def _reader_facts(suffix: str) -> dict[str, dict[str, object]]:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 CORE_FOLDERS = {
     "models": ["build.py", "own.py"],
     "transforms": [],
-    "training": ["distributed.py", "fit.py", "names.py", "sharded.py"],
+    "training": ["distributed.py", "fit.py", "fit_loss.py", "fit_options.py", "names.py", "sharded.py"],
 }
 CORE_FILES = [
     "data/allocation.py",
