@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from flambeau.cli.options import complete_run, debug_option
@@ -36,6 +38,8 @@ def command(name: str | None, shapes: tuple[str, ...], outputs: int, batch: int,
         raise UsageError("--batch and --outputs are at least 1", got=f"{batch} and {outputs}")
     notes: list[str] = []
     if name is not None and is_own(name):
+        if not Path(name.rpartition(":")[0]).is_file():
+            raise UsageError("there is no such file", where=name.rpartition(":")[0])
         if not shapes:
             raise UsageError(
                 "the shape of one sample is not known",

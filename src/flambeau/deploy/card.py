@@ -26,9 +26,7 @@ from flambeau.deploy.headers import count_kept_rows, count_weights
 from flambeau.deploy.markdown import number, plain, table
 from flambeau.schema import Schema
 
-MOST_ROWS = 50
-MOST_VALUES = 8
-FEW_TESTED = 100
+MOST_ROWS, MOST_VALUES, FEW_TESTED = 50, 8, 100
 
 METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
 
@@ -61,6 +59,12 @@ class CardParts:
     facts: dict[str, Any]
     weights: int
     familiar_rows: int = 0
+
+
+CALIBRATED = (
+    "Probabilities are calibrated with the temperature {temperature} (Guo et al. 2017), so that of all answers given "
+    "with probability 0.8 about 80 % are right on data like the test part."
+)
 
 
 def read_card_parts(folder: Path) -> CardParts:
@@ -203,12 +207,8 @@ def _scores(parts: CardParts) -> list[str]:
         lines += ["", f"What is kept here is {plain(scores['kept'])}."]
     calibration = scores.get("calibration")
     if isinstance(calibration, dict):
-        lines += [
-            "",
-            f"Probabilities are calibrated with the temperature {number(calibration.get('temperature'))} "
-            "(Guo et al. 2017), so that of all answers given with probability 0.8 about 80 % are right on data "
-            "like the test part.",
-        ]
+        found = "" if calibration.get("in_scores", True) else " The scores above were made without it."
+        lines += ["", CALIBRATED.format(temperature=number(calibration.get("temperature"))) + found]
     return lines
 
 

@@ -119,6 +119,7 @@ def _score_context(facts: RunFacts) -> dict[str, Any]:
         "confusions": [],
         "error_sentence": "",
         "temperature": None,
+        "calibrated_scores": True,
         "calibration_error": None,
     }
     if facts.scores is None or not facts.scores["test"]:
@@ -131,7 +132,9 @@ def _score_context(facts: RunFacts) -> dict[str, Any]:
     context["verdict"] = stored or verdict
     context["interval"] = format_interval(metric, facts.scores["test"][metric])
     context["score_rows"] = score_rows(facts.scores)
-    context["temperature"] = (facts.scores.get("calibration") or {}).get("temperature")
+    calibration = facts.scores.get("calibration") or {}
+    context["temperature"] = calibration.get("temperature")
+    context["calibrated_scores"] = calibration.get("in_scores", True)
     if facts.schema is not None and facts.evaluation is not None:
         if facts.schema.task == "regression":
             context["error_sentence"] = error_sentence(facts.evaluation)

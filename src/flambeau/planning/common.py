@@ -95,3 +95,10 @@ def plan_class_weights(choices: Choices, *, targets: np.ndarray, schema: Schema)
         choices.choose(key, "balanced", f"the largest class is {ratio:.1f} times the smallest")
     else:
         choices.choose(key, "none", f"the largest class is {ratio:.1f} times the smallest: balanced enough")
+
+
+def clipping_reason(optimizer: str) -> str:
+    """Why gradients are not clipped unless somebody asks for it."""
+    if optimizer.startswith("adam") or optimizer in ("nadam", "muon"):
+        return f"the steps of {optimizer} are bounded by its own rule"
+    return "off by default; set it where the gradient's norm in the log has peaks"

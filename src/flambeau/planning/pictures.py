@@ -10,9 +10,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau.planning.common import clipping_reason
 from flambeau.planning.fast_pictures import plan_fast_pictures
 from flambeau.planning.numbers import plan_numbers
-from flambeau.planning.rules import check_init, plan_loss, plan_optimizer, plan_schedule, plan_whole_batches
+from flambeau.planning.rules import (
+    check_init,
+    plan_loss,
+    plan_optimizer,
+    plan_schedule,
+    plan_whole_batches,
+)
 from flambeau.recipe import Choices
 from flambeau.schema import PictureFacts
 
@@ -229,7 +236,11 @@ def plan_length(choices: Choices, *, rows: int, pretrained: bool, device: str) -
     """Fill in epochs: few samples are seen more often, in proportion to a power of their number."""
     if pretrained:
         epochs = bounded(230 * rows**-0.3, 4, 40)
-        choices.choose("training.head_epochs", 5, "the new head learns first, on features computed once")
+        if choices.recipe.training.unfreeze_every:
+            choices.choose("training.head_epochs", 0, "the head learns alone until the first stage thaws")
+        else:
+            why = "besides the epochs: the new head learns first, on features computed once"
+            choices.choose("training.head_epochs", 5, why)
         reason = f"{rows:,} samples and a body that has learnt already"
     else:
         epochs = bounded(430 * rows**-0.37, 5, 80)
@@ -273,5 +284,5 @@ def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> N
     steps = max(1, rows // choices.get("training.batch_size")) * choices.get("training.epochs")
     decay = 0.99 if steps < 5_000 else 0.998
     choices.choose("training.ema", decay, f"averages the last weights of about {steps:,} steps")
-    choices.choose("training.clip_norm", 0.0, "AdamW bounds the length of a step by itself")
+    choices.choose("training.clip_norm", 0.0, clipping_reason(choices.get("training.optimizer.name")))
     choices.choose("training.bags", 1, "one model")

@@ -185,14 +185,22 @@ def plan_schedule(choices: Choices) -> None:
         size = max(1, round(epochs / 3))
         choices.fix(section + "step_size", size, f"a third of the {epochs} epochs: the rate falls twice")
     if options.name == "multi_step" and not came_from_person(choices, section + "milestones"):
-        milestones = sorted({max(1, epochs // 2), max(1, epochs * 3 // 4)})
+        milestones = usual_milestones(epochs)
         reason = f"half and three quarters of the {epochs} epochs, as He et al. 2016"
         choices.fix(section + "milestones", milestones, reason)
+    if options.name == "plateau" and not came_from_person(choices, section + "patience"):
+        patience = min(options.patience, max(0, epochs // 4))
+        choices.fix(section + "patience", patience, f"a quarter of the {epochs} epochs, and 5 at most")
     if recipe.training.minutes is not None:
         return
     check_schedule(options, epochs)
     if options.name == "plateau":
         _check_plateau(recipe)
+
+
+def usual_milestones(epochs: int) -> list[int]:
+    """Half and three quarters of the epochs."""
+    return sorted({max(1, epochs // 2), max(1, epochs * 3 // 4)})
 
 
 def check_schedule(options: ScheduleOptions, epochs: int) -> None:
@@ -217,7 +225,7 @@ def check_schedule(options: ScheduleOptions, epochs: int) -> None:
             else "training.schedule.milestones: there are none, so the rate would never fall",
             got=f"{listed(late or ['none'])}, in a run of {epochs} epochs",
             expected=f"epochs from 1 to {epochs - 1}",
-            command=f"--set training.schedule.milestones=[{max(1, epochs // 2)},{max(1, epochs * 3 // 4)}]",
+            command=f"--set training.schedule.milestones=[{','.join(map(str, usual_milestones(epochs)))}]",
         )
 
 
@@ -228,6 +236,7 @@ def _check_plateau(recipe: Recipe) -> None:
             "training.schedule.patience: the rate would never fall",
             got=f"{options.schedule.patience} epochs, in a run of {options.epochs}",
             expected=f"less than {options.epochs}",
+            command=f"--set training.schedule.patience={max(0, options.epochs // 4)}",
         )
 
 

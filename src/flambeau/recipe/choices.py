@@ -41,8 +41,12 @@ class Choices:
         section: Any = self.recipe
         for part in path:
             section = getattr(section, part)
+        before = getattr(section, last)
         setattr(section, last, value)
         value = getattr(section, last)
+        if key in self.reasons and before != value:
+            # told once already, so it is said that this takes its place
+            reason = f"instead of {before}: {reason}"
         self.reasons[key] = reason
         if self._on_choice is not None:
             self._on_choice(key, value, reason)

@@ -146,7 +146,7 @@ class TrainingOptions(Section):
     recompute: Auto[bool] = None
     """Keep only the inputs of blocks and compute the rest again backwards (activation checkpointing)."""
     memory_limit_gb: Annotated[float, Field(gt=0)] | None = None
-    """Memory of the device that the training may take; kept by smaller parts of a batch, then by recomputing."""
+    """Memory that the training may take, on a CPU counted by its tensors; kept by smaller parts, then recomputing."""
     distributed: Auto[Literal["ddp", "fsdp"]] = None
     """With several processes: each holds the whole model (ddp), or a share of it, where one device cannot (fsdp)."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0

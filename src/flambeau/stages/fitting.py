@@ -113,7 +113,7 @@ def make_model(
             answer = model(*trial)
     except Exception as error:  # a person's own forward may raise anything
         raise ModelError(
-            f"the model '{spec.name}' fails on inputs of shape {shapes}",
+            f"the model '{spec.arguments.get('class', spec.name)}' fails on inputs of shape {shapes}",
             where=spec.arguments.get("file"),
             got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
             expected=f"forward(inputs) → (batch, {outputs})",

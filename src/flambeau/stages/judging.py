@@ -142,7 +142,9 @@ def make_scores(
         "metric": main_metric(task),
         "verdict": sentence,
         "standing": standing,
-        "calibration": None if task == "regression" else {"temperature": temperature},
+        "calibration": None
+        if task == "regression"
+        else {"temperature": temperature, "in_scores": folds <= 1},
         "classes": list(samples.schema.classes),
         "advice": advise_weights(material, recipe),
         "kept": "a model trained on all samples, after the test"

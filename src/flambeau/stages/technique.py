@@ -148,7 +148,9 @@ def make_schedule(recipe: Recipe, epochs: int) -> Schedule:
     """A fresh schedule for a training of so many epochs."""
     options = recipe.training.schedule
     if is_own(options.name):
-        return own_curve(own.load_own(options.name))
+        curve = own_curve(own.load_own(options.name))
+        _try_curve(curve, options.name)
+        return curve
     return schedule_curve(
         options.name,
         epochs=epochs,
@@ -159,6 +161,21 @@ def make_schedule(recipe: Recipe, epochs: int) -> Schedule:
         gamma=options.gamma,
         patience=options.patience,
     )
+
+
+def _try_curve(curve: Schedule, spec: str) -> None:
+    """Raises ModelError, before the first step, where a person's own schedule fails at the start, middle or end."""
+    file, _, name = spec.rpartition(":")
+    for done in (0.0, 0.5, 1.0):
+        try:
+            curve(done)
+        except Exception as error:  # a person's own function may raise anything
+            raise ModelError(
+                f"the schedule {name} fails where {done:.0%} of the run is done",
+                where=file,
+                got=f"{type(error).__name__}: {error}",
+                expected="a function of the share that is done (0 to 1) that gives a share of the rate, 0 or above",
+            ) from error
 
 
 def make_clip(recipe: Recipe) -> Clip:

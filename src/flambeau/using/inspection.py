@@ -71,8 +71,7 @@ def inspect_own(spec: str, shapes: list[str], outputs: int, batch: int = 1) -> t
             f"{own_class.__name__} fails on {given}",
             where=path,
             got=f"{type(error).__name__}: {(str(error) or 'no further word').splitlines()[0]}",
-            expected="the shape of one sample, without the batch",
-            command=f"flambeau inspect {spec} --input 3x32x32",
+            expected="another --input: the shape of one sample of this class, without the batch",
         ) from error
     return table, [f"{key}={value}" for key, value in arguments.items()]
 
