@@ -108,7 +108,9 @@ def choose_length(trainings: Trainings, split: Split, count: int, *, tune: bool)
         while_it_fits(finding, choices)
     if compiling_is_open:
         while_it_fits(compiling, choices)
-    set_epochs(while_it_fits(lambda: seconds_per_epoch(trial.fresh()), choices), choices, journal, count)
+    processes = trainings.ranks.count
+    seconds = while_it_fits(lambda: seconds_per_epoch(trial.fresh(), processes), choices)
+    set_epochs(seconds, choices, journal, count)
 
 
 def with_trained_head(parts: Parts, trainings: Trainings) -> Parts:

@@ -103,6 +103,7 @@ class Trainings:
     epochs: int | None = None
     _features: np.ndarray | None = None
     _features_of: Preparation | None = None
+    _placement_told: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -121,7 +122,11 @@ class Trainings:
 
     def feed(self, fitting_rows: np.ndarray) -> Feed:
         """The feed fitted on these rows, or the earlier run's."""
-        return make_feed(self.material, fitting_rows, self.recipe, self.device, self.start)
+        feed = make_feed(self.material, fitting_rows, self.recipe, self.device, self.start)
+        if self.device.type == "cuda" and feed.placement and not self._placement_told:
+            self._placement_told = True
+            self.journal.note(feed.placement)
+        return feed
 
     def parts(
         self, feed: Feed, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, name: str
