@@ -8,6 +8,7 @@ from flambeau.deploy.specialise.given import Instead
 
 def whole_epochs(*, changes: bool) -> dict[str, dict[str, object]]:
     """A script begins every epoch at its start and has all samples of a step; tables have no random changes."""
+    changed: dict[str, object] = {"self.change is not None": changes}
     block: dict[str, object] = {
         "[share_of_step(count, self.rank, self.ranks) for count in counts]": Instead("None"),
         "[end - begin for begin, end in shares]": Instead("counts"),
@@ -25,18 +26,24 @@ def whole_epochs(*, changes: bool) -> dict[str, dict[str, object]]:
             "(size + 1) // 2 < self.ranks": False,
         },
         "Batches._block": block,
+        "Batches._changed": changed,
     }
 
 
-def one_process(*, in_parts: bool, freezes: bool, closes: bool, clips: bool) -> dict[str, dict[str, object]]:
+def one_process(
+    *, in_parts: bool, freezes: bool, closes: bool, clips: bool, scales: bool, device: str
+) -> dict[str, dict[str, object]]:
     """A script is one process, which measures nothing: what a technique is by default stands there by itself."""
     step = "technique.step(optimizer, gradients, clip, scaler)"
     weighs = "technique.weight_of(targets) != count"
+    # without clipping and scaling, a step is nothing but these two
+    plain = "(gradients(), optimizer.step())"
+    stepped = step.replace("technique.step", "step_once") if clips or scales else plain
     asked = "(last if position.step + 1 == steps else technique.clip)(parameters)"
     return {
         "part_gradients": {
             "technique.together(model, last)": Instead("nullcontext()"),
-            **({"technique.weight_of": Instead("len")} if in_parts else {weighs: False}),
+            **({"technique.weight_of": Instead("len")} if in_parts else {weighs: Instead("False")}),
         },
         "accumulate_gradients": {
             "parts > len(targets)": False,
@@ -54,8 +61,10 @@ def one_process(*, in_parts: bool, freezes: bool, closes: bool, clips: bool) -> 
             "last.norm.item()": Instead("0.0"),
             "last.update_ratio()": Instead("0.0"),
             **({} if freezes else {"technique.begin_epoch(model, position.epoch)": Instead("None")}),
-            **({} if closes else {step: Instead(step.replace("technique.step", "step_once"))}),
+            **({} if closes else {step: Instead(stepped)}),
         },
+        "step_once": {"scaler is None": not scales},
+        "seed_device": {f"device.type == '{kind}'": device == kind for kind in ("cuda", "mps")},
     }
 
 

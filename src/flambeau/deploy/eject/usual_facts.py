@@ -32,6 +32,8 @@ def usual_facts(
     freezes: bool = True,
     closes: bool = True,
     clips: bool = True,
+    scales: bool = True,
+    device: str = "cpu",
     calibrated: bool = True,
     kinds: Collection[str] = ("number", "boolean", "category", "date"),
     scaling: str = "",
@@ -53,6 +55,8 @@ def usual_facts(
         freezes: whether something is done to the model at the beginning of an epoch.
         closes: whether the optimizer asks for its gradients by a closure.
         clips: whether gradients are clipped.
+        scales: whether the loss is scaled, as in fp16.
+        device: its type.
         calibrated: whether the validation part is small enough to be calibrated.
         kinds: of the columns of a table.
         scaling: of its numbers; empty where the preparation is not fitted by the script.
@@ -63,7 +67,9 @@ def usual_facts(
     facts: dict[str, dict[str, object]] = {
         "fit_temperature.loss": {"targets.ndim == 2": two},
         **whole_epochs(changes=bits is not None),
-        **one_process(in_parts=in_parts, freezes=freezes, closes=closes, clips=clips),
+        **one_process(
+            in_parts=in_parts, freezes=freezes, closes=closes, clips=clips, scales=scales, device=device
+        ),
         # inputs are made in fp32
         "predict_batches": {
             "tuple((part.float() if part.is_floating_point() else part for part in inputs))": Instead(
@@ -144,6 +150,8 @@ def known_facts(facts: RunFacts) -> Facts:
         "freezes": freezes(facts),
         "closes": facts.asks_again,
         "clips": bool(recipe.training.clip_norm or recipe.training.clip_value),
+        "scales": recipe.training.precision == "fp16",
+        "device": (recipe.device or "cpu").partition(":")[0],
         "calibrated": _is_calibrated(facts),
     }
     whitened: Facts = {"hidden_weights": {"isinstance(model, WhitenFirst)": "whiten" in facts.spec.arguments}}
@@ -151,6 +159,9 @@ def known_facts(facts: RunFacts) -> Facts:
         known = usual_facts(
             **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
         )
+        if preparation.channels == 1 or recipe.training.memory_format != "channels_last":
+            planes = "pictures.is_contiguous() or not pictures.is_contiguous(memory_format=torch.channels_last)"
+            known = {**known, "normalise_pictures": {planes: Instead("True")}}
         return {**known, **whitened}
     source = Path(str(recipe.source))
     table = _reader_facts(source.suffix.lower()) if recipe.data.test is None else {}
