@@ -16,6 +16,7 @@ from torch import nn
 
 from flambeau.data.batches import Batches, gather_tensors
 from flambeau.data.load import load_picture
+from flambeau.deploy.eject.loop_facts import LoopFacts
 from flambeau.deploy.eject.usual_facts import usual_facts
 from flambeau.deploy.specialise.closure import gather_script
 from flambeau.deploy.specialise.core import core_sources
@@ -197,10 +198,7 @@ def test_a_plain_loop_is_short() -> None:
         judged_members=False,
         pretrained=False,
         plain_cpu=True,
-        in_parts=False,
-        freezes=False,
-        closes=False,
-        clips=False,
+        loop=LoopFacts(in_parts=False, freezes=False, closes=False, clips=False, scales=False, changes=False),
     )
     text = eject_text(LOOP.format(**LOOPS[0]), facts=facts)
     print(lines_of(text))

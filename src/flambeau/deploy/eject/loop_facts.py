@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.specialise.given import Instead
 
 
-def whole_epochs(*, changes: bool) -> dict[str, dict[str, object]]:
+def whole_epochs(*, changes: bool | None) -> dict[str, dict[str, object]]:
     """A script begins every epoch at its start and has all samples of a step; tables have no random changes."""
-    changed: dict[str, object] = {"self.change is not None": changes}
+    changed: dict[str, object] = {} if changes is None else {"self.change is not None": changes}
     block: dict[str, object] = {
         "[share_of_step(count, self.rank, self.ranks) for count in counts]": Instead("None"),
         "[end - begin for begin, end in shares]": Instead("counts"),
         "self.ranks == 1": True,
     }
-    if not changes:
+    if changes is False:
         block |= {
             "(self._changed(piece, epoch, sizes) for piece in rows.split(most))": Instead("None"),
             "join_pieces(pieces, len(rows))": Instead("self._changed(rows, epoch, sizes)"),
@@ -30,41 +32,62 @@ def whole_epochs(*, changes: bool) -> dict[str, dict[str, object]]:
     }
 
 
-def one_process(
-    *, in_parts: bool, freezes: bool, closes: bool, clips: bool, scales: bool, device: str
-) -> dict[str, dict[str, object]]:
+@dataclass(frozen=True)
+class LoopFacts:
+    """What is known of a run's loop.
+
+    Args:
+        in_parts: whether a batch may go through the model in several parts.
+        freezes: whether something is done to the model at the beginning of an epoch.
+        closes: whether the optimizer asks for its gradients by a closure.
+        clips: whether gradients are clipped.
+        scales: whether the loss is scaled, as in fp16.
+        device: its type.
+        changes: whether samples are changed at random; None where some trainings do and others do not.
+    """
+
+    in_parts: bool = True
+    freezes: bool = True
+    closes: bool = True
+    clips: bool = True
+    scales: bool = True
+    device: str = "cpu"
+    changes: bool | None = None
+
+
+def one_process(loop: LoopFacts) -> dict[str, dict[str, object]]:
     """A script is one process, which measures nothing: what a technique is by default stands there by itself."""
     step = "technique.step(optimizer, gradients, clip, scaler)"
     weighs = "technique.weight_of(targets) != count"
     # without clipping and scaling, a step is nothing but these two
     plain = "(gradients(), optimizer.step())"
-    stepped = step.replace("technique.step", "step_once") if clips or scales else plain
+    stepped = step.replace("technique.step", "step_once") if loop.clips or loop.scales else plain
     asked = "(last if position.step + 1 == steps else technique.clip)(parameters)"
     return {
         "part_gradients": {
             "technique.together(model, last)": Instead("nullcontext()"),
-            **({"technique.weight_of": Instead("len")} if in_parts else {weighs: Instead("False")}),
+            **({"technique.weight_of": Instead("len")} if loop.in_parts else {weighs: Instead("False")}),
         },
         "accumulate_gradients": {
             "parts > len(targets)": False,
             "technique.weight_of is not len": False,
-            **({"technique.processes": Instead("1")} if in_parts else {"parts <= 1": True}),
+            **({"technique.processes": Instead("1")} if loop.in_parts else {"parts <= 1": True}),
         },
         "train.gradients": {
             "technique.total(accumulate_gradients(model, loss, batch, technique, scaler))": Instead(
                 "accumulate_gradients(model, loss, batch, technique, scaler)"
             )
         },
-        "train.clip": {asked: Instead("technique.clip(parameters)" if clips else "None")},
+        "train.clip": {asked: Instead("technique.clip(parameters)" if loop.clips else "None")},
         "train": {
             "MeasuredClip(technique.clip, parameters)": Instead("None"),
             "last.norm.item()": Instead("0.0"),
             "last.update_ratio()": Instead("0.0"),
-            **({} if freezes else {"technique.begin_epoch(model, position.epoch)": Instead("None")}),
-            **({} if closes else {step: Instead(stepped)}),
+            **({} if loop.freezes else {"technique.begin_epoch(model, position.epoch)": Instead("None")}),
+            **({} if loop.closes else {step: Instead(stepped)}),
         },
-        "step_once": {"scaler is None": not scales},
-        "seed_device": {f"device.type == '{kind}'": device == kind for kind in ("cuda", "mps")},
+        "step_once": {"scaler is None": not loop.scales},
+        "seed_device": {f"device.type == '{kind}'": loop.device == kind for kind in ("cuda", "mps")},
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from flambeau.data.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
-from flambeau.deploy.eject.loop_facts import changes_parts, one_process, whole_epochs
+from flambeau.deploy.eject.loop_facts import LoopFacts, changes_parts, one_process, whole_epochs
+from flambeau.deploy.eject.modelling import head_is_trained_first
 from flambeau.deploy.eject.training_texts import freezes
 from flambeau.deploy.specialise.given import Facts, Instead
 from flambeau.evaluation.validation import MOST_CALIBRATED
@@ -16,6 +17,7 @@ from flambeau.transforms.image import PicturePreparation
 
 # The default of CategoryEmbedding, which every model has.
 ONE_HOT_LIMIT = 64
+ANY_LOOP = LoopFacts()
 
 
 def usual_facts(
@@ -28,12 +30,7 @@ def usual_facts(
     at_size: bool = False,
     decoded: bool = False,
     plain_cpu: bool = False,
-    in_parts: bool = True,
-    freezes: bool = True,
-    closes: bool = True,
-    clips: bool = True,
-    scales: bool = True,
-    device: str = "cpu",
+    loop: LoopFacts = ANY_LOOP,
     calibrated: bool = True,
     kinds: Collection[str] = ("number", "boolean", "category", "date"),
     scaling: str = "",
@@ -51,12 +48,7 @@ def usual_facts(
         at_size: whether the pixels in memory have the size and channels that the model sees.
         decoded: whether `fit_pixels` only sees what `decode_picture` gave for the same channels and bits.
         plain_cpu: whether everything is computed on a CPU, with matrix products of the "highest" precision.
-        in_parts: whether a batch may go through the model in several parts.
-        freezes: whether something is done to the model at the beginning of an epoch.
-        closes: whether the optimizer asks for its gradients by a closure.
-        clips: whether gradients are clipped.
-        scales: whether the loss is scaled, as in fp16.
-        device: its type.
+        loop: see `LoopFacts`.
         calibrated: whether the validation part is small enough to be calibrated.
         kinds: of the columns of a table.
         scaling: of its numbers; empty where the preparation is not fitted by the script.
@@ -66,10 +58,8 @@ def usual_facts(
     two = task == "multilabel"
     facts: dict[str, dict[str, object]] = {
         "fit_temperature.loss": {"targets.ndim == 2": two},
-        **whole_epochs(changes=bits is not None),
-        **one_process(
-            in_parts=in_parts, freezes=freezes, closes=closes, clips=clips, scales=scales, device=device
-        ),
+        **whole_epochs(changes=loop.changes),
+        **one_process(loop),
         # inputs are made in fp32
         "predict_batches": {
             "tuple((part.float() if part.is_floating_point() else part for part in inputs))": Instead(
@@ -133,6 +123,27 @@ def _table_facts(kinds: Collection[str], scaling: str, largest_cardinality: int 
     return facts
 
 
+def _changes_samples(facts: RunFacts) -> bool | None:
+    """Whether batches change their samples; a head that is trained first sees features, which are not changed."""
+    if not isinstance(facts.bundle.preparation, PicturePreparation) or facts.on_features:
+        return False
+    return None if head_is_trained_first(facts) else True
+
+
+def loop_facts(facts: RunFacts) -> LoopFacts:
+    """What is known of the loop of a run."""
+    recipe = facts.recipe
+    return LoopFacts(
+        in_parts=bool(recipe.training.micro_batch) or changes_parts(facts),
+        freezes=freezes(facts),
+        closes=facts.asks_again,
+        clips=bool(recipe.training.clip_norm or recipe.training.clip_value),
+        scales=recipe.training.precision == "fp16",
+        device=(recipe.device or "cpu").partition(":")[0],
+        changes=_changes_samples(facts),
+    )
+
+
 def known_facts(facts: RunFacts) -> Facts:
     """What is known of the run beside what its text says, so that nothing stands in it which cannot happen."""
     recipe, preparation = facts.recipe, facts.bundle.preparation
@@ -146,12 +157,7 @@ def known_facts(facts: RunFacts) -> Facts:
         "judged_members": None if several_judged and not members else members,
         "pretrained": facts.pretrained,
         "plain_cpu": plain,
-        "in_parts": bool(recipe.training.micro_batch) or changes_parts(facts),
-        "freezes": freezes(facts),
-        "closes": facts.asks_again,
-        "clips": bool(recipe.training.clip_norm or recipe.training.clip_value),
-        "scales": recipe.training.precision == "fp16",
-        "device": (recipe.device or "cpu").partition(":")[0],
+        "loop": loop_facts(facts),
         "calibrated": _is_calibrated(facts),
     }
     whitened: Facts = {"hidden_weights": {"isinstance(model, WhitenFirst)": "whiten" in facts.spec.arguments}}
@@ -160,7 +166,9 @@ def known_facts(facts: RunFacts) -> Facts:
             **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
         )
         if preparation.channels == 1 or recipe.training.memory_format != "channels_last":
-            planes = "pictures.is_contiguous() or not pictures.is_contiguous(memory_format=torch.channels_last)"
+            planes = (
+                "pictures.is_contiguous() or not pictures.is_contiguous(memory_format=torch.channels_last)"
+            )
             known = {**known, "normalise_pictures": {planes: Instead("True")}}
         return {**known, **whitened}
     source = Path(str(recipe.source))
