@@ -193,7 +193,9 @@ ONCE: dict[str, dict[str, Any]] = {
     "table-compiled": {"training.compile": True, "model.name": "mlp"},
     "pictures-features": {"model.pretrained": "weights", "training.freeze": ["body"], "image.size": 12},
 }
-MOST_CASES = {"pictures": 26, "table": 22}
+MOST_CASES = {"pictures": 18, "table": 14}
+# What a bundle shows of a recipe; the rest decides only how its weights came about.
+SHOWN = ("source", "image.", "table.", "model.", "data.", "training.bags")
 
 
 def pairwise(factors: Mapping[str, Sequence[Any]], seed: int = 0) -> list[dict[str, int]]:
@@ -268,3 +270,15 @@ def all_cases() -> list[tuple[str, dict[str, Any]]]:
         basis = {"source": "table", "data.target": "kind"} if kind == "table" else {"source": "folders"}
         result.append((name, settings_of({"basis": [{**basis, **own}]}, {"basis": 0})))
     return result
+
+
+def shipped_cases() -> list[str]:
+    """Names of few cases in which each setting that a bundle shows occurs."""
+    seen: set[tuple[str, str]] = set()
+    chosen = []
+    for name, settings in all_cases():
+        shown = {(key, str(value)) for key, value in settings.items() if key.startswith(SHOWN)}
+        if shown - seen:
+            chosen.append(name)
+            seen |= shown
+    return chosen

@@ -168,8 +168,8 @@ def make_lbfgs(groups: list[ParameterGroup], *, device: torch.device) -> Optimiz
     named = [entry for group in groups for entry in group["params"]]
     if not all(parameter.is_contiguous() for _, parameter in named):
         raise ValueError(
-            "LBFGS takes all gradients as one row of numbers: got weights that lie in memory channels last, expected "
-            "module.to(memory_format=torch.contiguous_format)"
+            "LBFGS takes all gradients as one row of numbers: got weights that lie in memory channels last, "
+            "expected module.to(memory_format=torch.contiguous_format)"
         )
     rate = rates.pop()
     one = {"params": named, "peak_lr": rate}

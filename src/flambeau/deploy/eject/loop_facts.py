@@ -59,9 +59,6 @@ def one_process(loop: LoopFacts) -> dict[str, dict[str, object]]:
     """A script is one process, which measures nothing: what a technique is by default stands there by itself."""
     step = "technique.step(optimizer, gradients, clip, scaler)"
     weighs = "technique.weight_of(targets) != count"
-    # without clipping and scaling, a step is nothing but these two
-    plain = "(gradients(), optimizer.step())"
-    stepped = step.replace("technique.step", "step_once") if loop.clips or loop.scales else plain
     asked = "(last if position.step + 1 == steps else technique.clip)(parameters)"
     return {
         "part_gradients": {
@@ -84,7 +81,7 @@ def one_process(loop: LoopFacts) -> dict[str, dict[str, object]]:
             "last.norm.item()": Instead("0.0"),
             "last.update_ratio()": Instead("0.0"),
             **({} if loop.freezes else {"technique.begin_epoch(model, position.epoch)": Instead("None")}),
-            **({} if loop.closes else {step: Instead(stepped)}),
+            **({} if loop.closes else {step: Instead(step.replace("technique.step", "step_once"))}),
         },
         "step_once": {"scaler is None": not loop.scales},
         "seed_device": {f"device.type == '{kind}'": loop.device == kind for kind in ("cuda", "mps")},
