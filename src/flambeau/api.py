@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from flambeau.data.rows import rows_as_columns
-from flambeau.data.samples import Samples
-from flambeau.deploy.answer import answer_to_json
+from flambeau.data.series import series_of_rows
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.predict import predict
+from flambeau.deploy.forecasts import forecast_samples, forecast_to_json
+from flambeau.deploy.predict import predict, predict_rows
 from flambeau.deploy.versions.resolve import find_model
 from flambeau.errors import UsageError
 from flambeau.recipe import Recipe, load_recipe, with_settings
@@ -76,10 +75,12 @@ class Run:
         """Answers for raw input.
 
         Args:
-            inputs: a path or several (pictures, folders, tables), or a row of a table as a dictionary, or several.
+            inputs: a path or several (pictures, folders, tables), or a row of a table as a dictionary, or several;
+                of a model that forecasts, the past rows, the oldest first.
 
         Returns:
-            One dictionary an input: "input", and "label" or "value" with "probabilities", or "error".
+            One dictionary an input: "input", and "label" or "value" with "probabilities", or "error". Of a forecast
+            one a series: "last", "times", "values", "quantiles" and "strange".
 
         Raises:
             DataError: no such file, or columns that the model needs are missing.
@@ -90,6 +91,16 @@ class Run:
         if rows and all(isinstance(row, Mapping) for row in rows):
             return self._predict_rows(rows, batch)
         return list(predict(self.folder, [str(path) for path in rows], batch))
+
+    def sample(self, count: int = 64, *, seed: int = 0) -> np.ndarray:
+        """Pixels (count, height, width, channels) of new pictures; see `flambeau sample`.
+
+        Raises:
+            UsageError: the model makes no pictures, or the count is out of range.
+        """
+        from flambeau.deploy.sampling import sample_array
+
+        return sample_array(self.bundle, count, seed, self.folder.path)
 
     def eject(self, out: str | Path | None = None) -> str:
         """The run as one script of plain PyTorch, written to `out` where it is named; see `flambeau eject`."""
@@ -122,12 +133,13 @@ class Run:
         return export_run(self.folder, to, out=None if path is None else Path(path), quantize=quantize)
 
     def _predict_rows(self, rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
+        facts = self.bundle.schema.series
+        if facts is not None:
+            past = series_of_rows(rows, self.bundle.schema)
+            return [forecast_to_json(facts, one) for one in forecast_samples(self.bundle, past)]
         if self.bundle.schema.source != "table":
             raise UsageError("this model answers pictures, and rows were given", expected="paths of pictures")
-        columns = rows_as_columns(rows, self.bundle.schema)
-        ids = tuple(f"row {number + 1}" for number in range(len(rows)))
-        samples = Samples(self.bundle.schema, ids, targets=np.full(len(rows), np.nan), columns=columns)
-        return list(answer_to_json(self.bundle, samples, batch))
+        return predict_rows(self.bundle, rows, batch)
 
 
 def make_recipe(recipe: Recipe | str | Path | None, options: Mapping[str, Any]) -> Recipe:

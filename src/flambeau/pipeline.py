@@ -12,31 +12,28 @@ import numpy as np
 from flambeau.data.ahead import go_ahead
 from flambeau.data.check import check_counts
 from flambeau.data.split import Split
-from flambeau.deploy.bundle import Bundle
 from flambeau.errors import RunError
-from flambeau.evaluation.temperature import fit_temperature
 from flambeau.planning.machine import describe_machine, resolve_device
+from flambeau.planning.named import plan_named
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder, find_run
-from flambeau.stages.facts import gather_facts
-from flambeau.stages.fitting import explained
+from flambeau.stages.alone import answer_alone, trainings_of_parts
+from flambeau.stages.concluding import conclude, temperature_of
+from flambeau.stages.dividing import check_split, divide
+from flambeau.stages.explaining import explained
+from flambeau.stages.flows import flow_of, refuse_start
+from flambeau.stages.generate import carry_out_generation
 from flambeau.stages.head import whole_model
 from flambeau.stages.journal import Listener
-from flambeau.stages.judging import Judged, join_judged, make_scores
+from flambeau.stages.judging import Judged, join_judged
 from flambeau.stages.keeping import (
     FINAL_NUMBER,
     check_same_data,
-    keep_familiar,
     keep_plan,
-    keep_result,
-    keep_trainings,
     splits_from_json,
 )
 from flambeau.stages.material import (
-    Material,
-    check_split,
-    divide,
     gather_material,
     read_samples,
     require_trainable,
@@ -52,6 +49,7 @@ from flambeau.stages.ranks import (
     take_first,
     tell_other_count,
 )
+from flambeau.stages.series import all_rows
 from flambeau.stages.setting import (
     check_files,
     count_trainings,
@@ -61,13 +59,17 @@ from flambeau.stages.setting import (
 )
 from flambeau.stages.sharing import unshared
 from flambeau.stages.speed import choose_length
-from flambeau.stages.start import keep_seen, keep_start, kept_start, only_untouched, prepare_start, read_start
+from flambeau.stages.start import keep_start, kept_start, only_untouched, prepare_start, read_start
+from flambeau.stages.texts import choose_text_length
 from flambeau.stages.trackers import check_trackers, followed
 from flambeau.stages.trainings import Fitted, Member, Trainings
+from flambeau.stages.unknown import threshold_of_folds
 from flambeau.training.distributed import ALONE, Ranks
 from flambeau.training.session import run_session
 
 NUMBERS_A_SPLIT = 100
+# Tasks whose trainings and scores go another way from the split on.
+OWN_FLOWS = {"generate": carry_out_generation}
 
 
 def train(
@@ -99,9 +101,14 @@ def train(
         FlambeauError: with what, where, got, expected and the next command.
         KeyboardInterrupt: the person stopped it; what was done is saved.
     """
+    flow = flow_of(recipe, source)
+    if flow is not None:
+        refuse_start(from_run)
+        return flow.train(source, recipe, out=out, listener=listener, command=command)
     journal = make_journal(listener, ranks)
     with ranks.in_turn():
         choices = Choices(convert_pickle(with_full_paths(recipe, source), journal), journal.choice)
+        plan_named(choices)
         settle_devices(choices, ranks)
         machine = share_machine(describe_machine(resolve_device(choices.recipe.device)), ranks)
         trust_own_model(choices.recipe, trust=trust)
@@ -116,16 +123,18 @@ def train(
     splits = divide(material, choices.recipe)
     if start is not None:
         splits = only_untouched(splits, material.samples, start)
+    choose_text_length(choices, material.samples, splits[0])
     check_split(material, splits, journal)
     check_alike(material, splits, choices.recipe, ranks)
     set_up_torch(choices.recipe)
     trainings = Trainings(material, choices, journal, Path(), start, ranks)
     count = count_trainings(splits, choices.recipe)
-    ranks.of_first(lambda: choose_sharing(trainings, splits[0]))
-    take_first(choices, ranks)
-    if needs_trial(choices.recipe, tune=tune):
-        ranks.of_first(lambda: choose_length(trainings, splits[0], count, tune=tune))
-    take_first(choices, ranks)
+    if material.samples.schema.task not in OWN_FLOWS:
+        ranks.of_first(lambda: choose_sharing(trainings, splits[0]))
+        take_first(choices, ranks)
+        if needs_trial(choices.recipe, tune=tune):
+            ranks.of_first(lambda: choose_length(trainings, splits[0], count, tune=tune))
+        take_first(choices, ranks)
     run = ranks.of_first(lambda: RunFolder.create(out, Path(source).stem))
     if ranks.first:
         journal.attach(run)
@@ -149,6 +158,9 @@ def resume(run: RunFolder, *, listener: Listener = lambda record: None, ranks: R
             "this run was stopped before it had a plan", where=run.path, command="flambeau train …"
         )
     recipe = load_recipe(run.recipe)
+    flow = flow_of(recipe, str(recipe.source))
+    if flow is not None:
+        return flow.resume(run, listener=listener)
     times = [record["time"] for record in run.read_log() if "time" in record]
     journal = make_journal(listener, ranks, seconds_before=max(times, default=0.0))
     if ranks.first:
@@ -174,57 +186,38 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
     """Train and test on every split, train what is kept, and write the result."""
     material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
     ranks = trainings.ranks
+    if material.samples.schema.task in OWN_FLOWS:
+        return OWN_FLOWS[material.samples.schema.task](run, trainings, splits)
     judged: list[Judged] = []
     best_epochs: list[int] = []
+    parts = trainings_of_parts(trainings)
     for number, split in enumerate(splits):
         name = f"fold {number + 1} of {len(splits)}" if len(splits) > 1 else ""
         fitted = fit(trainings, split.train, split.valid, number=number * NUMBERS_A_SPLIT, name=name)
         journal.stage("test", f"testing {name or 'on the untouched test part'}")
         judged.append(ranks.of_first(partial(trainings.judge, fitted, split)))
+        for kind, part in parts.items():
+            title = f"{name}, {kind} alone".removeprefix(", ")
+            alone = fit(part, split.train, split.valid, number=number * NUMBERS_A_SPLIT, name=title)
+            judged[-1].alone[kind] = ranks.of_first(partial(answer_alone, part, alone, split))
         best_epochs.append(fitted.best_epoch)
     tested = join_judged(judged)
     fitted_rows = np.union1d(splits[0].train, splits[0].valid)
     if len(splits) > 1 or recipe.split.refit:
-        temperature = fitted.temperature if len(splits) == 1 else temperature_of(material, tested)
+        temperature, threshold = fitted.temperature, fitted.threshold
+        if len(splits) > 1:
+            temperature = temperature_of(material, tested)
+            threshold = threshold_of_folds(tested)
         journal.stage("final", "training the model that is kept on all samples")
-        fitted_rows = np.arange(len(material.samples))
+        fitted_rows = all_rows(material.samples)
         if recipe.training.patience:
             trainings.epochs = round(median(best_epochs))
         fitted = fit(trainings, fitted_rows, fitted_rows[:0], number=FINAL_NUMBER, name="all samples")
-        fitted.temperature = temperature
+        fitted.temperature, fitted.threshold = temperature, threshold
     if ranks.first:
         conclude(run, trainings, splits, tested, fitted, fitted_rows)
     ranks.wait()
     return run
-
-
-def conclude(
-    run: RunFolder,
-    trainings: Trainings,
-    splits: list[Split],
-    tested: Judged,
-    fitted: Fitted,
-    fitted_rows: np.ndarray,
-) -> None:
-    """Write scores, bundle and report of the model that is kept."""
-    material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
-    scores = make_scores(material, splits, tested, recipe, fitted.temperature)
-    scores["seconds"] = round(journal.seconds, 2)
-    feed = fitted.feed
-    bundle = Bundle(
-        schema=material.samples.schema,
-        spec=fitted.spec,
-        preparation=feed.preparation,
-        module=fitted.module,
-        target=feed.scaler,
-        temperature=fitted.temperature,
-        flip_average=trainings.flip,
-    )
-    keep_trainings(run, fitted_rows, fitted.trainings)
-    keep_seen(run, material.samples, fitted_rows, tested.rows, trainings.start)
-    keep_familiar(run, bundle, feed, fitted_rows, journal)
-    bundle.facts = gather_facts(run, material, recipe.data.test)
-    keep_result(run, material, tested, scores, bundle, journal)
 
 
 def fit(
@@ -247,13 +240,6 @@ def fit(
         module = whole_model(module, parts)
         members.append(Member(module, parts, state.best.epoch, state.changes))
     return trainings.join(members)
-
-
-def temperature_of(material: Material, judged: Judged) -> float:
-    """The temperature that cross-validated predictions, as they came from the models, ask for."""
-    if material.samples.schema.task == "regression":
-        return 1.0
-    return fit_temperature(judged.raw, material.samples.targets[judged.rows])
 
 
 def bundle_folder(from_run: Path) -> Path:

@@ -12,18 +12,26 @@ from flambeau.cli.options import FLAGS
 from flambeau.recipe.describe import options as recipe_options
 
 RECIPE_FLAGS = [
-    "--target", "--task", "--test", "--model", "--pretrained", "--trust-pickle", "--arch", "--freeze",
-    "--optimizer", "--lr", "--schedule", "--loss", "--epochs", "--minutes", "--batch-size", "--precision",
+    "--target", "--task", "--horizon", "--test", "--root", "--model", "--pretrained", "--trust-pickle", "--arch",
+    "--freeze", "--optimizer", "--lr", "--schedule", "--loss", "--epochs", "--minutes", "--batch-size", "--precision",
     "--seed", "--device", "--devices", "--threads", "--folds", "--refit", "--log", "--no-baselines",
     "--recipe", "--set",
 ]  # fmt: skip
 
 EVERY_OPTION = {
     "train": [*RECIPE_FLAGS, "--from", "--out", "--tune-precision", "--quiet", "-q", "--json", "--debug"],
-    "check": ["--target", "--task", "--test", "--recipe", "--set", "--json", "--debug"],
+    "check": ["--target", "--task", "--horizon", "--test", "--recipe", "--set", "--json", "--debug"],
     "recipe": [*RECIPE_FLAGS, "--out", "--options", "--named", "--schema", "--debug"],
     "resume": ["--devices", "--quiet", "-q", "--json", "--debug"],
-    "predict": ["--out", "--keep", "--restart", "--json", "--batch", "--threads", "--quiet", "-q", "--debug"],
+    "predict": [
+        *("--text", "--explain", "--out", "--keep", "--restart", "--json", "--batch", "--threads"),
+        *("--quiet", "-q", "--debug"),
+    ],
+    "sample": [
+        *("--count", "--seed", "--prompt", "--length", "--temperature", "--top-k", "--out", "--json"),
+        "--debug",
+    ],
+    "chat": ["--transcript", "--write", "--json", "--debug"],
     "evaluate": ["--json", "--debug"],
     "report": ["--debug"],
     "inspect": ["--input", "--outputs", "--batch", "--json", "--debug"],

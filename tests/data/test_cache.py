@@ -51,7 +51,7 @@ def refuse_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(*_: object, **__: object) -> np.ndarray:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(cache, "load_picture", decode)
+    monkeypatch.setattr(cache, "load_any", decode)
 
 
 def test_cache_equals_decoding_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

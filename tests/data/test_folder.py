@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flambeau.data.folder import find_class_folders, find_groups, match_files, scan_folder
+from flambeau.data.folder import find_class_folders, match_files, scan_folder
 from flambeau.errors import DataError
 
 
@@ -98,18 +98,6 @@ def test_nothing_to_read_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no pictures and no tables") as error:
         scan_folder(put(tmp_path / "packed", "photos.zip"))
     assert error.value.command.endswith("photos.zip")
-
-
-def test_groups_only_from_plain_words() -> None:
-    names = [f"a/Patient{i // 3:03}_{i}.png" for i in range(9)]
-    groups, findings = find_groups(names)
-    assert groups is not None
-    assert groups.tolist() == [0] * 3 + [1] * 3 + [2] * 3
-    assert "3 values of 'patient'" in findings[0].message
-    assert find_groups(["subject_7_a.png", "subject_7_b.png", "subject_71_b.png"])[0].tolist() == [0, 0, 1]  # type: ignore[union-attr]  # found above
-    assert find_groups([f"IMG_{i // 3}_{i}.png" for i in range(9)]) == (None, ())
-    assert find_groups([f"case{i}.png" for i in range(9)]) == (None, ())
-    assert find_groups([f"showcase1_{i}.png" for i in range(9)]) == (None, ())
 
 
 def test_files_are_matched_by_path_name_and_stem() -> None:

@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[list[object], str, bool]] = {
     "spoken_day": ([f"{1 + i % 28} Mar 2020" for i in range(ROWS)], "date", True),
     "row_id": (RNG.permutation(ROWS).tolist(), "identifier", False),
     "code": ([f"A{i:04}X" for i in range(ROWS)], "identifier", False),
-    "remark": ([f"the patient said thing {i} today" for i in range(ROWS)], "text", False),
+    "remark": ([f"the patient said thing {i} today" for i in range(ROWS)], "text", True),
     "country": (["FR"] * ROWS, "constant", False),
     "empty": ([None] * ROWS, "constant", False),
     "cabin": ([f"C{i // 2}" if i % 3 else None for i in range(ROWS)], "category", True),

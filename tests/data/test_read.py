@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flambeau.data.read import read, read_inputs, read_test
+from flambeau.data.read import read, read_test
+from flambeau.data.read_inputs import read_inputs
 from flambeau.data.rows import digest_rows, rows_as_columns
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.errors import DataError
@@ -96,13 +97,23 @@ def test_several_columns_are_several_labels(tmp_path: Path) -> None:
     assert samples.targets.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
 
 
-def test_a_table_of_paths_is_pictures_and_several_paths_are_not(tmp_path: Path) -> None:
+def test_paths_alone_are_pictures_and_beside_other_columns_a_table(tmp_path: Path) -> None:
     for i in range(4):
         picture(tmp_path / f"{i}.png", i)
     (tmp_path / "one.csv").write_text(
         "path,n,y\n" + "".join(f"{i}.png,{i},{'ab'[i % 2]}\n" for i in range(4))
     )
-    samples = read(str(tmp_path / "one.csv"), recipe("y"))
+    beside = read(str(tmp_path / "one.csv"), recipe("y"))
+    assert beside.schema.source == "table"
+    assert [(column.name, column.kind) for column in beside.schema.used_columns] == [
+        ("path", "image"),
+        ("n", "number"),
+    ]
+    (tmp_path / "alone.csv").write_text(
+        "path,id,y\n" + "".join(f"{i}.png,{i},{'ab'[i % 2]}\n" for i in range(4))
+    )
+    options = Recipe.model_validate({"data": {"target": "y", "columns": {"id": "identifier"}}})
+    samples = read(str(tmp_path / "alone.csv"), options)
     assert samples.schema.source == "pictures"
     assert "columns-beside-pictures" in codes(samples)
     (tmp_path / "two.csv").write_text(
@@ -110,8 +121,7 @@ def test_a_table_of_paths_is_pictures_and_several_paths_are_not(tmp_path: Path) 
     )
     table = read(str(tmp_path / "two.csv"), recipe("y"))
     assert table.schema.source == "table"
-    assert [column.name for column in table.schema.used_columns] == ["n"]
-    assert "pictures-in-table" in codes(table)
+    assert table.schema.picture_columns == ("p", "q")
 
 
 def test_arrays_and_built_in_data(tmp_path: Path) -> None:

@@ -156,8 +156,14 @@ def test_dates_in_their_format() -> None:
 
 
 def test_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="kind 'text' has no values"):
-        column_values(["a"], "text")
+    with pytest.raises(ValueError, match="kind 'identifier' has no values"):
+        column_values(["a"], "identifier")
+
+
+def test_texts_stay_as_they_are_written() -> None:
+    values = column_values(["Two  words", "1.0", "1", "1,5", None], "text")
+    assert values.dtype == object
+    assert values.tolist() == ["Two  words", "1.0", "1", "1,5", None]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
+from flambeau.evaluation.resampling import score_resamples
 
 
 def random_classification(rows: int = 200, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +81,20 @@ def test_regression_and_constant_targets() -> None:
     assert scores["rmse"] == pytest.approx(np.sqrt(2 / 3))
     assert scores["r2"] == pytest.approx(1 - 2 / ((targets - targets.mean()) ** 2).sum())
     assert "r2" not in score_predictions("regression", np.ones(3), np.zeros(3))
+    assert scores["mape"] == pytest.approx((0 + 1 / 2 + 1 / 4) / 3)
+    assert "mape" not in score_predictions("regression", targets - 1.0, targets)
+
+
+def test_resampled_percentage_errors_are_those_of_the_metric() -> None:
+    targets, predictions = np.array([1.0, 2.0, 5.0]), np.array([2.0, 2.0, 4.0])
+    weights = np.array([[1.0, 2.0], [1.0, 0.0], [1.0, 1.0]])
+    resampled = score_resamples("regression", "mape", targets, predictions, weights)
+    rows = np.array([0, 0, 2])
+    wanted = [
+        score_predictions("regression", t, p)["mape"]
+        for t, p in ((targets, predictions), (targets[rows], predictions[rows]))
+    ]
+    assert resampled == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(

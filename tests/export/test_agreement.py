@@ -29,7 +29,7 @@ def files(folder: Path, bundle: Bundle, count: int) -> Samples:
 def test_both_sides_begin_with_the_file(tmp_path: Path) -> None:
     bundle = picture_bundle("classification")
     samples = files(tmp_path, bundle, 5)
-    graph = build_graph(bundle, ())
+    graph = build_graph(bundle)
     shapes = []
 
     def artefact(raw: Raw) -> np.ndarray:

@@ -16,7 +16,7 @@ from flambeau.deploy.export.agreement import TOLERANCE, compare
 from flambeau.deploy.export.export import OPENERS, WRITERS
 from flambeau.deploy.export.formats import SUFFIXES
 from flambeau.deploy.export.graph import build_graph
-from flambeau.deploy.export.inputs import number_columns, raw_inputs
+from flambeau.deploy.export.inputs import raw_inputs
 from flambeau.deploy.export.pt2_file import example_inputs
 from flambeau.deploy.export.rows import made_up_rows
 
@@ -53,7 +53,7 @@ def metadata_of(bundle: Bundle) -> dict[str, Any]:
 
 def written(bundle: Bundle, to: str, folder: Path) -> Path:
     inputs = raw_inputs(bundle)
-    graph = build_graph(bundle, number_columns(bundle.preparation))
+    graph = build_graph(bundle)
     path = folder / f"model{SUFFIXES[to]}"
     example = example_inputs(inputs, getattr(bundle.preparation, "channels", 0))
     WRITERS[to](graph, inputs, example, path, metadata_of(bundle))

@@ -13,9 +13,10 @@ from flambeau.deploy.export.normal import normal_quantiles
 from flambeau.deploy.export.prepare_pictures import PicturePixels
 from flambeau.deploy.export.prepare_table import TableColumns
 from flambeau.deploy.export.rows import made_up_columns
+from flambeau.transforms.categories import CategoryFeature
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.scaling import DATE_PARTS, number_part
-from flambeau.transforms.table import CategoryFeature, TablePreparation, fit_table
+from flambeau.transforms.table import TablePreparation, fit_table
 
 SHAPES = [(1, 1), (1, 50), (7, 300), (16, 16), (97, 131), (30, 20), (128, 128), (15, 17)]
 

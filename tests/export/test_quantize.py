@@ -15,7 +15,7 @@ import flambeau as fb
 from flambeau.deploy.export.agreement import compare
 from flambeau.deploy.export.formats import Request, exporting
 from flambeau.deploy.export.graph import build_graph
-from flambeau.deploy.export.inputs import number_columns, raw_batches, raw_inputs
+from flambeau.deploy.export.inputs import raw_batches, raw_inputs
 from flambeau.deploy.export.onnx_file import open_onnx
 from flambeau.deploy.export.quantize import to_bfloat16, write_int8
 from flambeau.deploy.export.rows import made_up_rows
@@ -89,7 +89,7 @@ def test_bfloat16_halves_the_weights_and_stays_close(kind: str, tmp_path: Path) 
 
     bundle = table_bundle("regression", "mlp") if kind == "table" else picture_bundle("multilabel", "resnet")
     inputs = raw_inputs(bundle)
-    graph = to_bfloat16(build_graph(bundle, number_columns(bundle.preparation)))
+    graph = to_bfloat16(build_graph(bundle))
     layers = [m for m in graph.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     assert {layer.weight.dtype for layer in layers} == {torch.bfloat16}
     path = tmp_path / "model.pt"

@@ -26,7 +26,8 @@ MAX_FUNCTION_LINES = 60
 LONGER_FUNCTIONS = {("training/loop.py", "train"): 120}
 
 CORE_LIBRARIES = {
-    "numpy", "torch", "torchvision", "timm", "PIL", "pyarrow", "fastexcel", "scipy", "sklearn", "safetensors"
+    "numpy", "torch", "torchvision", "timm", "PIL", "pyarrow", "fastexcel", "scipy", "sklearn", "safetensors",
+    "pydicom", "nibabel", "tokenizers",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flambeau.errors import RecipeError
-from flambeau.planning.common import plan_class_weights
+from flambeau.planning.common import check_epochs, plan_class_weights
 from flambeau.planning.rules import (
     check_init,
     check_schedule,
@@ -53,7 +53,7 @@ def test_a_loss_for_another_task_is_refused_with_those_that_fit() -> None:
     with pytest.raises(RecipeError) as caught:
         plan_loss(choices_of(loss={"name": "mse"}), task="classification")
     text = str(caught.value)
-    assert "'mse' is a loss for regression, and this is classification" in text
+    assert "'mse' is a loss for regression and forecast, and this is classification" in text
     assert "cross_entropy, focal or kl_div, or file.py:function" in text
     assert "--loss cross_entropy" in text
     plan_loss(choices_of(loss={"name": "focal"}), task="multilabel")
@@ -219,3 +219,11 @@ def test_a_head_alone_learns_in_small_batches_but_lbfgs_has_all() -> None:
     assert head_batch_size("adamw", 16) == 16
     assert head_batch_size(None, None) == 64
     assert head_batch_size("lbfgs", 1000) == 1000
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "generate", "language", "chat"])
+def test_no_epoch_is_for_closed_forms_alone(task: str) -> None:
+    choices = choices_of(epochs=0)
+    with pytest.raises(RecipeError, match=f"training.epochs: 0 is for forecasts.*\n.*0, and this is {task}"):
+        check_epochs(choices, task)
+    check_epochs(choices, "forecast")

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from small_runs import draw, picture_run
 
 from flambeau.data import listing
-from flambeau.data.read import read_inputs
+from flambeau.data.read_inputs import read_inputs
 from flambeau.deploy.answer import answer_samples
 from flambeau.deploy.batch.job import BatchOptions, predict_to_file
 from flambeau.deploy.batch.predictors import picture_batch

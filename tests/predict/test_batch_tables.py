@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 from small_runs import make_rows
 
-from flambeau.data.read import read_inputs
+from flambeau.data.read_inputs import read_inputs
 from flambeau.deploy.answer import answer_samples, answer_to_json
 from flambeau.deploy.batch import predictors
 from flambeau.deploy.batch.job import BatchOptions, predict_to_file

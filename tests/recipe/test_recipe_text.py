@@ -40,7 +40,8 @@ TOLD = """\
 {path}:7:43: unknown option 'training.optimizer.nme'; did you mean 'training.optimizer.name'?
 {path}:8:14: training.precision: expected fp32, bf16 or fp16, got 'fp8'
 {path}:9:12: training.minutes: expected a number above 0, got inf
-{path}:10:8: split: expected a group of options (train, valid, group, folds, near_duplicates, refit), got 5
+{path}:10:8: split: expected a group of options (train, valid, group, patients, folds, near_duplicates, \
+refit, rows), got 5
 {path}:12:10: image.size[0]: expected an integer from 1 to 4,096, got 0
 {path}:14:11: data.target: expected text, got 2024; for text, put it in quotes: '2024'
 {path}:15:18: data.columns.age: expected image, number, category, boolean, date, text, identifier or constant\
@@ -185,5 +186,5 @@ def test_problems_of_settings_tell_what_was_typed() -> None:
 
 def test_problems_of_flags_tell_the_flag() -> None:
     with pytest.raises(RecipeError) as caught:
-        with_settings(Recipe(), {"training.epochs": 0}, where={"training.epochs": "--epochs 0"})
-    assert str(caught.value) == "--epochs 0: expected an integer from 1 to 100,000, got 0"
+        with_settings(Recipe(), {"training.epochs": -1}, where={"training.epochs": "--epochs -1"})
+    assert str(caught.value) == "--epochs -1: expected an integer from 0 to 100,000, got -1"

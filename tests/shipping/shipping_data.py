@@ -84,6 +84,27 @@ def make_pictures(folder: Path, count: int = 60) -> None:
     np.savez(folder / "arrays.npz", images=images, labels=labels)
 
 
+def make_homes(folder: Path, count: int = 60) -> None:
+    """homes.csv, whose rows have numbers, words, a text and two pictures, one of which is not always there."""
+    draw = np.random.default_rng(5)
+    (folder / "rooms").mkdir(parents=True, exist_ok=True)
+    rows = ["area,heating,said,front,back,kind,price"]
+    for number in range(count):
+        area, light = draw.normal(90, 30), draw.random()
+        names = []
+        for side in ("front", "back"):
+            pixels = draw.integers(0, 90, (12 + number % 2, 10, 3), dtype=np.uint8)
+            pixels[..., 0] = int(160 * light) if side == "front" else 40
+            names.append(f"rooms/{number:03d}_{side}.png")
+            Image.fromarray(pixels).save(folder / names[-1])
+        names[1] = names[1] if number % 5 else ""
+        said = " ".join(draw.choice(["bright", "dark", "quiet", "loud", "old", "new"], 5))
+        kind = ("flat", "house", "hut")[number % 3]
+        cells = [f"{area:.2f}", ("gas", "oil")[number % 2], said, *names, kind, f"{np.exp(3 * light):.3f}"]
+        rows.append(",".join(cells))
+    (folder / "homes.csv").write_text("\n".join(rows) + "\n")
+
+
 def make_tables(folder: Path, count: int = 120) -> None:
     """table.csv, tidy, and untidy.csv with the same rows as people write them."""
     draw = np.random.default_rng(1)
@@ -107,6 +128,35 @@ def make_tables(folder: Path, count: int = 120) -> None:
     (folder / "untidy.csv").write_text("\n".join(untidy) + "\n")
 
 
+WORDS = {
+    "flat": ("city", "lift", "balcony", "floor", "tram"),
+    "house": ("garden", "garage", "cellar", "street", "roof"),
+    "hut": ("forest", "lake", "stove", "mountain", "Höhle"),
+}
+
+
+def make_texts(folder: Path, count: int = 90) -> None:
+    """texts.csv with two columns of texts beside others, and letters/CLASS/*.txt with the second of them."""
+    draw = np.random.default_rng(2)
+    rows = ["title,body,area,heating,kind,price"]
+    for number in range(count):
+        kind = tuple(WORDS)[number % 3]
+        area = float(draw.normal(90, 30))
+        words = [
+            *draw.choice(WORDS[kind], 1 + number % 4),
+            *draw.choice(["a", "the", "near", "nice!"], number % 7),
+        ]
+        body = " ".join(str(word) for word in draw.permutation(words)) + f" {number}"
+        title = f"Offer {number % 5}" if number % 8 else ""
+        rows.append(
+            f"{title},{body},{area:.2f},{('gas', 'oil')[number % 2]},{kind},{area + 5 * len(words):.2f}"
+        )
+        letter = folder / "letters" / kind / f"{number:03d}.txt"
+        letter.parent.mkdir(parents=True, exist_ok=True)
+        letter.write_text(f"{body}\nYours, {kind}\n", encoding="utf-8")
+    (folder / "texts.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 def make_models(folder: Path) -> None:
     """own.py with two models, and weights.safetensors of a small torchvision model with random weights."""
     from torchvision.models import shufflenet_v2_x0_5
@@ -124,6 +174,8 @@ def make_all(folder: Path) -> Path:
     """Everything in one folder."""
     make_pictures(folder)
     make_tables(folder)
+    make_texts(folder)
+    make_homes(folder)
     make_models(folder)
     (folder / "made.json").write_text(json.dumps({"what": "made-up data for tests"}))
     return folder

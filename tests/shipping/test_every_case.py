@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import itertools
 import subprocess
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 from ruff import find_ruff_bin
-from shipping_cases import MOST_CASES, PICTURES, TABLES, TRAINING, all_cases, pairwise, shipped_cases
+from shipping_cases import MOST_CASES, PICTURES, TABLES, TRAINING, all_cases, shipped_cases
 from shipping_data import make_all
+from shipping_pairs import pairwise
 from starlette.testclient import TestClient
 
 import flambeau as fb
@@ -34,7 +36,25 @@ NOT_TECHNIQUES = {
     # what they find is written into the recipe as plain values
     *("training.lr_finder", "training.batch_finder", "training.memory_limit_gb"),
     *("source", "task", "seed", "device", "threads", "deterministic"),
-    *("split.train", "split.valid", "split.group", "split.near_duplicates"),
+    *("split.train", "split.valid", "split.group", "split.near_duplicates", "split.patients"),
+    # of scans, which tests/scans/test_scan_runs.py resumes, ejects, exports and serves
+    *("training.sampler", "evaluation.operating_point", "evaluation.positive"),
+    # of time series, which tests/forecasts/test_forecast_runs.py resumes, ejects, exports and serves
+    *(f"forecast.{name}" for name in ("horizon", "lookback", "time", "series", "known", "season", "waves")),
+    *(
+        f"forecast.{name}"
+        for name in ("differences", "quantiles", "penalty", "shared", "cross", "embargo", "fee")
+    ),
+    "split.rows",
+    # of texts, which tests/language/test_language_runs.py resumes, ejects and lets write
+    *(
+        f"language.{name}"
+        for name in ("tokens", "vocabulary", "context", "heads", "tie", "temperature", "top_k")
+    ),
+    *(f"language.{name}" for name in ("samples", "sample_length", "max_bytes")),
+    *(f"chat.{name}" for name in ("threshold", "unknown", "width", "buckets", "epochs", "lr", "writes")),
+    *(f"chat.{name}" for name in ("vocabulary", "length", "max_pairs")),
+    *(f"scan.{name}" for name in ("window", "low", "high", "frame", "axis", "position", "volume", "depth")),
     # "medium" beside bf16 is not repeatable on every processor: see docs/log.md
     "training.matmul",
     *("training.minutes", "training.checkpoint_seconds", "training.epochs", "training.batch_size"),
@@ -70,9 +90,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options_of(name: str, made: Path) -> tuple[Path, dict[str, Any]]:
     """The source and the recipe of a case, with full paths."""
     options = dict(CASES[name])
-    source = made / {"folders": "folders", "labels": "labels", "arrays": "arrays.npz"}.get(
-        options["source"], f"{options['source']}.csv"
-    )
+    name_of = {"arrays": "arrays.npz", **{folder: folder for folder in ("folders", "labels", "letters")}}
+    source = made / name_of.get(options["source"], f"{options['source']}.csv")
     del options["source"]
     if options.get("model.name") == "own":
         options["model.name"] = f"{made / 'own.py'}:{'OwnTable' if 'table' in name else 'OwnPictures'}"
@@ -190,9 +209,21 @@ def test_served_answers_are_those_of_predict(name: str, made: Path, runs: dict[s
     source, _ = options_of(name, made)
     if run.bundle.schema.source == "table":
         used = {column.name for column in run.bundle.schema.used_columns}
-        with (made / "table.csv").open() as file:
+        table = source if source.stem in ("homes", "texts") else made / "table.csv"
+        with table.open(encoding="utf-8") as file:
             rows = [{k: v for k, v in row.items() if k in used} for row in csv.DictReader(file)][:3]
-        expected, request = run.predict(rows), {"json": {"rows": rows}}
+        if source.is_dir():
+            rows = [{"text": path.read_text(encoding="utf-8")} for path in sorted(source.rglob("*.txt"))[:3]]
+        pictures = run.bundle.schema.picture_columns
+        there = [{k: str(made / v) if k in pictures and v else v for k, v in row.items()} for row in rows]
+        sent = [
+            {
+                k: base64.b64encode(Path(v).read_bytes()).decode() if k in pictures and v else v
+                for k, v in row.items()
+            }
+            for row in there
+        ]
+        expected, request = run.predict(there), {"json": {"rows": sent}}
     else:
         pictures = sorted((made / "folders" if source.suffix else source).rglob("*.png"))[:3]
         expected = run.predict(pictures)

@@ -251,7 +251,7 @@ def test_a_rate_from_samples_that_other_folds_test_is_told_as_such(
 ) -> None:
     wanted = with_settings(Recipe(), {**TINY, "split.folds": folds, "training.lr_finder": True})
     run = train("wine", wanted, out=tmp_path / "run", listener=records.append)
-    (line,) = (line for line in run.recipe.read_text().splitlines() if line.strip().startswith("lr: "))
+    (line,) = (line for line in run.recipe.read_text().splitlines() if line.startswith("    lr: "))
     assert ("other folds test these samples" in line) is (folds > 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,10 @@ from flambeau.training.names import LOSSES, loss_function
 
 # parts of a batch of 8 → samples that go through at once: 8×1, 4+4, 3+3+2, 2×4, 1×8
 PARTS = {0: [8], 4: [4, 4], 3: [3, 3, 2], 2: [2, 2, 2, 2], 1: [1] * 8}
-NAMED_LOSSES = [(task, name) for task, names in LOSSES.items() for name in names]
+# the Sharpe ratio compares the samples of a batch, so parts have another one: no recipe takes it in parts
+NAMED_LOSSES = [(task, name) for task, names in LOSSES.items() for name in names if name != "sharpe"]
+# of a sample: 3 classes, a number, 2 rows of 3 targets, 4 tokens of 3 kinds
+OUTPUTS = {"regression": (1,), "forecast": (6,), "language": (4, 3), "chat": (4, 3)}
 
 
 def make_targets(task: str, name: str, dtype: torch.dtype) -> Tensor:
@@ -28,13 +32,21 @@ def make_targets(task: str, name: str, dtype: torch.dtype) -> Tensor:
         return torch.randint(2, (8, 3), generator=generator).to(dtype)
     if name == "kl_div":
         return torch.randn(8, 3, generator=generator, dtype=dtype).softmax(1)
+    if task == "forecast":
+        rows = 3 if name == "directional" else 2  # the last known row stands first
+        return torch.randn(8, rows, 3, generator=generator, dtype=dtype)
+    if task in ("language", "chat"):
+        return torch.randint(3, (8, 4), generator=generator)
     return torch.randint(3, (8,), generator=generator)
 
 
-def gradients_of(batches: list[Batch], loss: Any, technique: Technique, outputs: int) -> tuple[float, Tensor]:
+def gradients_of(
+    batches: list[Batch], loss: Any, technique: Technique, *outputs: int
+) -> tuple[float, Tensor]:
     """The loss and all gradients in a row, of one step whose samples may lie in several processes."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(5, 7), nn.LayerNorm(7), nn.Tanh(), nn.Linear(7, outputs))
+    last = [nn.Linear(7, math.prod(outputs)), nn.Unflatten(1, outputs)]
+    model = nn.Sequential(nn.Linear(5, 7), nn.LayerNorm(7), nn.Tanh(), *last)
     model.to(batches[0].inputs[0].dtype)
     values = [accumulate_gradients(model, loss, batch, technique, None) for batch in batches]
     rows = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
@@ -51,7 +63,7 @@ def test_parts_of_any_size_have_the_loss_and_gradients_of_the_whole(
     loss = loss_function(task, name, **(extra if task == "classification" else {}))
     inputs = torch.randn(8, 5, generator=torch.Generator().manual_seed(1), dtype=dtype)
     targets = make_targets(task, name, dtype)
-    outputs = 1 if task == "regression" else 3
+    outputs = OUTPUTS.get(task, (3,))
     whole = Batch((inputs,), targets, 8)
     sizes: list[int] = []
 
@@ -59,11 +71,11 @@ def test_parts_of_any_size_have_the_loss_and_gradients_of_the_whole(
         sizes.append(len(aims))
         return loss(given, aims)
 
-    expected, expected_gradients = gradients_of([whole], loss, Technique(1, lambda done: 1.0), outputs)
+    expected, expected_gradients = gradients_of([whole], loss, Technique(1, lambda done: 1.0), *outputs)
     for micro_batch, parts in PARTS.items():
         technique = Technique(1, lambda done: 1.0, micro_batch=micro_batch)
         sizes.clear()
-        value, gradients = gradients_of([whole], counted, technique, outputs)
+        value, gradients = gradients_of([whole], counted, technique, *outputs)
         assert sizes == parts
         assert value == pytest.approx(expected, abs=tolerance)
         assert torch.allclose(gradients, expected_gradients, rtol=0, atol=tolerance)
@@ -72,7 +84,7 @@ def test_parts_of_any_size_have_the_loss_and_gradients_of_the_whole(
     shares = [Batch((inputs[:5],), targets[:5], 8), Batch((inputs[5:],), targets[5:], 8)]
     for micro_batch in (0, 2):
         technique = Technique(1, lambda done: 1.0, micro_batch=micro_batch, processes=2)
-        value, gradients = gradients_of(shares, loss, technique, outputs)
+        value, gradients = gradients_of(shares, loss, technique, *outputs)
         assert value == pytest.approx(expected, abs=tolerance)
         assert torch.allclose(gradients, expected_gradients, rtol=0, atol=tolerance)
 

@@ -158,16 +158,32 @@ def test_regression_losses_are_torch_s() -> None:
 
 
 TARGETS = {"classification": CLASSES, "multilabel": YES_NO, "regression": NUMBERS}
+# tasks whose nets have no members: 2 rows of 2 targets; 3 tokens of 4 kinds
+SHAPES = {"forecast": (4,), "language": (3, 4), "chat": (3, 4)}
+# sharpe is no mean: it compares the samples of a batch with each other
+MEANS = [(task, name) for task in LOSSES for name in LOSSES[task] if name != "sharpe"]
 
 
-@pytest.mark.parametrize(("task", "name"), [(task, name) for task in LOSSES for name in LOSSES[task]])
-def test_every_loss_is_a_mean_over_samples_and_over_members(task: str, name: str) -> None:
+def loss_and_example(task: str, name: str) -> tuple[Callable[..., Tensor], Tensor, Tensor]:
     weights = WEIGHTS if task == "classification" else None
     loss = loss_function(task, name, label_smoothing=0.1, class_weights=weights, quantile=0.8, delta=0.5)
-    outputs, targets = logits(6, 1 if task == "regression" else 4), TARGETS[task]
+    outputs = logits(6, *SHAPES.get(task, (1,) if task == "regression" else (4,)))
+    rows = logits(6, 3 if name == "directional" else 2, 2).flip(0)  # of directional, the last known one first
+    tokens = torch.tensor([[0, 1, 3], [2, 2, 0]] * 3)
+    return loss, outputs, {**TARGETS, "forecast": rows, "language": tokens, "chat": tokens}[task]
+
+
+@pytest.mark.parametrize(("task", "name"), MEANS)
+def test_every_loss_is_a_mean_over_samples(task: str, name: str) -> None:
+    loss, outputs, targets = loss_and_example(task, name)
     whole = loss(outputs, targets).item()
     parts = [loss(outputs[i : i + 1], targets[i : i + 1]).item() for i in range(6)]
     assert whole == pytest.approx(sum(parts) / 6)
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task in TARGETS for name in LOSSES[task]])
+def test_every_loss_is_a_mean_over_members(task: str, name: str) -> None:
+    loss, outputs, targets = loss_and_example(task, name)
     members = torch.stack([outputs, outputs * 2, outputs - 1], dim=1)
     each = [loss(members[:, k], targets).item() for k in range(3)]
     assert loss(members, targets).item() == pytest.approx(sum(each) / 3)

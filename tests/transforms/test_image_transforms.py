@@ -23,13 +23,13 @@ from flambeau.transforms.augment import (
     random_affine,
     sample_affine,
 )
+from flambeau.transforms.channels import match_channels
 from flambeau.transforms.draws import Draws
 from flambeau.transforms.image import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     PicturePreparation,
     fit_pictures,
-    match_channels,
     normalise_pictures,
     resize_pictures,
 )

@@ -187,3 +187,15 @@ def test_target_scaler_is_its_own_inverse() -> None:
     assert fit_target(np.array([3.0, 3.0])) == TargetScaler(3.0, 1.0)
     with pytest.raises(ValueError, match="finite"):
         fit_target(np.array([1.0, np.nan]))
+
+
+def test_targets_by_their_logarithm() -> None:
+    targets = np.array([1.0, 10.0, 100.0, 1000.0])
+    scaler = fit_target(targets, log=True)
+    scaled = scaler.scale(targets)
+    assert scaled.mean() == pytest.approx(0, abs=1e-6) and np.ptp(np.diff(scaled)) == pytest.approx(
+        0, abs=1e-6
+    )
+    assert scaler.restore(scaled) == pytest.approx(targets, rel=1e-5)
+    with pytest.raises(ValueError, match="only targets above 0"):
+        fit_target(np.array([0.0, 1.0]), log=True)

@@ -53,7 +53,7 @@ def test_regression_from_a_folder_and_a_csv(tmp_path: Path) -> None:
     (tmp_path / "scans" / "labels.csv").write_text(f"file,brightness\n{rows}\n")
     run = fb.train(tmp_path / "scans", target="brightness", out=tmp_path / "run", **QUICK)
     check_run_folder(run)
-    assert set(run.scores["test"]) == {"rmse", "mae", "r2"}
+    assert set(run.scores["test"]) == {"rmse", "mae", "mape", "r2"}
     answers = run.predict(
         [tmp_path / "scans" / "images" / names[0], tmp_path / "scans" / "images" / names[1]]
     )

@@ -21,10 +21,11 @@ def command(action: str) -> None:
     """
     from flambeau.data.archive import archive_folder_bytes, clear_archives
     from flambeau.data.cache_store import cache_entries, clear_cache, entries_folder  # numpy
+    from flambeau.data.named import clear_made, made_bytes
     from flambeau.data.places import cache_folder
 
     if action == "clear":
-        freed = clear_cache() + clear_archives(cache_folder())
+        freed = clear_cache() + clear_archives(cache_folder()) + clear_made()
         click.echo(f"cleared: {size(freed)} freed in {cache_folder()}")
         return
     entries = cache_entries()
@@ -36,6 +37,9 @@ def command(action: str) -> None:
     unpacked = archive_folder_bytes(cache_folder())
     if unpacked:
         click.echo(f"        {size(unpacked)} of unpacked archives, in {cache_folder() / 'archives'}")
+    made = made_bytes()
+    if made:
+        click.echo(f"        {size(made)} of made data and of data known by name")
     lines = [[size(e.bytes), f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", e.what] for e in entries]
     if lines:
         click.echo()

@@ -14,7 +14,7 @@ from flambeau.records import to_json
 
 @click.command("check", short_help="Tell what is wrong with data, before any training.")
 @click.argument("source", required=False)
-@recipe_options("target", "task", "test")
+@recipe_options("target", "task", "horizon", "test")
 @click.option("--json", "as_json", is_flag=True, help="Print the schema and the findings as one JSON object.")
 @debug_option
 def command(

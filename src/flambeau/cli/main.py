@@ -29,6 +29,8 @@ VERBS = {
     },
     "Use it": {
         "predict": "predict new pictures or rows",
+        "sample": "let a language model write, or a generator draw",
+        "chat": "talk to a chatbot",
         "evaluate": "score a run again, or on other data",
         "report": "write a run's report again and tell where it is",
         "inspect": "show the layers of a model: shapes, parameters, work, memory",

@@ -48,8 +48,10 @@ class Flag:
 
 FLAGS = (
     Flag("target", "COLUMN", "The column to predict."),
-    Flag("task", "TASK", "classification, multilabel or regression."),
+    Flag("task", "TASK", "classification, multilabel, regression, forecast, language, chat or generate."),
+    Flag("horizon", "N", "Rows to forecast, of a time series (--task forecast)."),
     Flag("test", "SOURCE", "Separate data to test on."),
+    Flag("root", "FOLDER", "Where the files of known data lie, such as those of cifar10."),
     Flag("model", "NAME|FILE.py:CLASS", "The model; a file for your own module."),
     Flag("pretrained", "NAME|FILE", "Start from these weights."),
     Flag("trust-pickle", "", "Dangerous: run the code in the file of weights to convert it.", "true"),

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from flambeau.cli.forecast_lines import forecast_lines
 from flambeau.cli.options import complete_run, debug_option, typed_command
+from flambeau.cli.predict_text import answer_texts, print_answers
 from flambeau.cli.runs_and_words import split_run
 from flambeau.cli.stop import STOPPED
 from flambeau.cli.words import counted, duration, number
@@ -33,6 +35,14 @@ class _Wishes:
 
 @click.command("predict", short_help="Predict new pictures or rows.")
 @click.argument("run_and_paths", metavar="[RUN] PATH...", nargs=-1, shell_complete=complete_run)
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    metavar="TEXT",
+    help="A text to predict, in place of PATH; may be repeated.",
+)
+@click.option("--explain", is_flag=True, help="With --text: also say which words move the answer.")
 @click.option("--out", metavar="FILE", help="Write a table: .parquet, .csv or .jsonl; goes on after a stop.")
 @click.option(
     "--keep", metavar="COLUMN,...", help="With --out: columns of the tables to carry along, or all."
@@ -45,6 +55,8 @@ class _Wishes:
 @debug_option
 def command(
     run_and_paths: tuple[str, ...],
+    texts: tuple[str, ...],
+    explain: bool,
     out: str | None,
     keep: str | None,
     restart: bool,
@@ -61,6 +73,15 @@ def command(
     """
     words = list(run_and_paths)
     run, words = split_run(words)
+    if texts and not words and out is None:
+        answers = answer_texts(run, texts, explain=explain)
+        print_answers(answers, [_line(answer) for answer in answers], as_json=as_json)
+        return
+    if texts or explain:
+        raise UsageError(
+            "--text stands in place of files, and --explain is for --text",
+            command="flambeau predict RUN --text 'some text' --explain",
+        )
     if not words:
         raise UsageError(
             "nothing to predict is named",
@@ -99,7 +120,13 @@ def _print(run: RunFolder, words: list[str], as_json: bool, batch: int, threads:
     for prediction in predict(run, words, batch, tell_finding):
         count += 1
         unreadable += "error" in prediction
-        click.echo(to_json(prediction) if as_json else _line(prediction))
+        if as_json:
+            click.echo(to_json(prediction))
+        elif "times" in prediction:
+            for line in forecast_lines(prediction):
+                click.echo(line)
+        else:
+            click.echo(_line(prediction))
     _tell_unreadable(unreadable, count)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from flambeau.data.names import is_data_name
 from flambeau.deploy.versions.resolve import find_model, is_model_word, is_stored
 from flambeau.deploy.versions.store import model_names
 from flambeau.errors import RunError, did_you_mean
@@ -50,6 +51,4 @@ def _is_model(word: str, *, alone: bool) -> bool:
 def _is_source(word: str) -> bool:
     if Path(word).expanduser().exists():
         return True
-    from flambeau.data.builtin import BUILTIN_NAMES  # numpy and arrow take a while
-
-    return word in BUILTIN_NAMES
+    return is_data_name(word)

@@ -122,7 +122,7 @@ class Terminal(Show):
     def finish(self, run: RunFolder) -> None:
         if self.scores is not None:
             self.scored(self.scores)
-        rows = [["report", str(run.report)], ["predict", f"flambeau predict {run.path} YOUR_FILES"]]
+        rows = [["report", str(run.report)], use_row((self.scores or {}).get("task"), run)]
         if self._spans:
             rows.append(["time", self._where_time_went()])
         advice = (self.scores or {}).get("advice")
@@ -201,6 +201,17 @@ class Terminal(Show):
 
     def _line(self, text: Text | str = "") -> None:
         self._console.print(text if isinstance(text, Text) else Text(text), soft_wrap=True)
+
+
+def use_row(task: str | None, run: RunFolder) -> list[str]:
+    """What a run is used by: the verb, and the command."""
+    if task == "language":
+        return ["sample", f'flambeau sample {run.path} --prompt "…"']
+    if task == "chat":
+        return ["chat", f"flambeau chat {run.path}"]
+    if task == "generate":
+        return ["sample", f"flambeau sample {run.path} --count 64"]
+    return ["predict", f"flambeau predict {run.path} YOUR_FILES"]
 
 
 def score_rows(scores: Mapping[str, Any]) -> list[list[str]]:

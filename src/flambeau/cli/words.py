@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
-METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
+METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "mape": "MAPE", "rmse": "RMSE", "r2": "R²"}
 
 
 def metric_name(metric: str) -> str:

@@ -16,6 +16,7 @@ from typing import IO
 
 import numpy as np
 
+ARRAY_SUFFIXES = (".npz", ".npy")
 IDX_IMAGES = "idx3-ubyte"
 IDX_LABELS = "idx1-ubyte"
 PART_OF_WORD = {"train": "train", "valid": "valid", "val": "valid", "test": "test", "t10k": "test"}

@@ -5,7 +5,7 @@ The state of the data is therefore two integers, and a run resumes in the middle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import NamedTuple
@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flambeau.data.sampling import count_earlier, draw_places
 from flambeau.transforms.draws import Draws
 
 Inputs = tuple[Tensor, ...]
 Gather = Callable[[Tensor], Inputs]
 Change = Callable[[Inputs, Tensor, Draws], tuple[Inputs, Tensor]]
+Arrange = Callable[[Tensor, int, torch.Generator], Tensor]
 
 ORDER_STREAM, CHANGE_STREAM, DROPOUT_STREAM, INIT_STREAM = 1, 2, 3, 4
 LARGEST_BATCH = 512
@@ -73,6 +75,9 @@ class Batches:
             Several batches may come at once, one behind the other.
         rank: which of the processes this is.
         ranks: how many processes share the samples of each step; pairs of neighbours stay together.
+        arrange: (random order, steps, generator) → the order of an epoch, such as one whose steps hold samples of
+            about one length. Each step is then gathered by itself.
+        weights: (count,) float64 of `rows`: an epoch draws each as often as its weight asks for; None takes each once.
 
     Raises:
         ValueError: on iteration, where a step has fewer pairs of samples than there are processes.
@@ -86,6 +91,8 @@ class Batches:
     change: Change | None = None
     rank: int = 0
     ranks: int = 1
+    arrange: Arrange | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         """Steps an epoch."""
@@ -95,13 +102,22 @@ class Batches:
         """The batches of one epoch from step `start` on."""
         generator = torch.Generator()
         generator.manual_seed(mix_seed(self.seed, ORDER_STREAM, epoch))
-        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        if self.weights is None:
+            order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        else:
+            order = self.rows[draw_places(self.weights, generator)]
+        if self.arrange is not None:
+            order = self.arrange(order, len(self), generator)
         size = len(order) // len(self)
         if (size + 1) // 2 < self.ranks:
             least = 2 * self.ranks - 1
             raise ValueError(f"{self.ranks} processes need steps of {least} samples or more, got {size}")
         values = max(1, sum(part.numel() for part in self.gather(order[:1])))
         together = max(1, min(BLOCK_STEPS, BLOCK_VALUES // (values * size)))
+        together = 1 if self.arrange is not None else together
+        if self.weights is not None:
+            # a sample that comes again is changed in another way
+            order = order + len(self.targets) * count_earlier(order)
         # Blocks begin at multiples of their length also where an epoch is resumed in the middle of one: the place
         # of a batch in memory decides how a matrix product sums up, so it must be the same.
         for first in range(start - start % together, len(self), together):
@@ -131,10 +147,13 @@ class Batches:
     def _changed(self, rows: Tensor, epoch: int, sizes: list[int]) -> tuple[Tensor, ...]:
         """The changed inputs of these rows, and last their targets."""
         device = self.targets.device
+        keys = rows
+        if self.weights is not None:
+            rows = keys % len(self.targets)
         inputs, targets = self.gather(rows), self.targets.index_select(0, rows.to(device))
         if self.change is not None:
             whole = sizes if sum(sizes) == len(rows) else [len(rows)]
-            draws = Draws(mix_seed(self.seed, CHANGE_STREAM), epoch, rows, device, whole)
+            draws = Draws(mix_seed(self.seed, CHANGE_STREAM), epoch, keys, device, whole)
             inputs, targets = self.change(inputs, targets, draws)
         return *inputs, targets
 
@@ -204,5 +223,40 @@ def gather_pixels(pixels: np.ndarray, prepare: Callable[[Tensor], Tensor], devic
             # only from pinned memory can a device copy while it computes
             host = host.pin_memory()
         return (prepare(host.to(device, non_blocking=True)),)
+
+    return gather
+
+
+def gather_present(
+    pixels: np.ndarray, places: np.ndarray, prepare: Callable[[Tensor], Tensor], device: torch.device
+) -> Gather:
+    """A gather over the pictures of a column, some rows of which have none.
+
+    Args:
+        pixels: (pictures, height, width, channels) uint8 in memory or in a memory map.
+        places: (rows,) int64 position of each row's picture, -1 where there is none.
+        prepare: turns (batch, height, width, channels) uint8 on the device into what the model takes.
+        device: of the result.
+
+    Returns:
+        rows → what `prepare` gives, of zeros where there is no picture, and present (batch,) float32.
+    """
+
+    def gather(rows: Tensor) -> Inputs:
+        wanted = places[rows.numpy()]
+        there = wanted >= 0
+        block = np.zeros((len(wanted), *pixels.shape[1:]), dtype=pixels.dtype)
+        block[there] = pixels[wanted[there]]
+        present = torch.from_numpy(there.astype(np.float32)).to(device)
+        return prepare(torch.from_numpy(block).to(device)), present
+
+    return gather
+
+
+def join_gathers(gathers: Sequence[Gather]) -> Gather:
+    """One gather whose inputs are those of all, in their order."""
+
+    def gather(rows: Tensor) -> Inputs:
+        return tuple(part for one in gathers for part in one(rows))
 
     return gather

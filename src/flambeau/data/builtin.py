@@ -7,13 +7,28 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from flambeau.data.known_files import open_known_files
+from flambeau.data.names import BUILTIN_NAMES, KNOWN_FILE_NAMES
 from flambeau.data.samples import PictureArray
 from flambeau.data.source import Source
 
-BUILTIN_NAMES = ("digits", "iris", "wine", "breast_cancer", "diabetes")
-
 _TARGET_OF = {"iris": "species", "wine": "cultivar", "breast_cancer": "diagnosis", "diabetes": "progression"}
 _BRIGHTEST_DIGIT_PIXEL = 16
+
+
+def open_named(name: str, root: str | None) -> Source | None:
+    """Data that a name stands for and that are not made into a file first; None for another word.
+
+    Args:
+        name: in its plain spelling.
+        root: data.root, the folder of a known set's own files.
+
+    Raises:
+        DataError: the files of a known set are not there.
+    """
+    if name in BUILTIN_NAMES:
+        return open_builtin(name)
+    return open_known_files(name, root) if name in KNOWN_FILE_NAMES else None
 
 
 def open_builtin(name: str) -> Source:

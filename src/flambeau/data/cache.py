@@ -24,10 +24,12 @@ import psutil
 import torch
 
 from flambeau.data.cache_store import entries_folder, make_room, new_entry, open_entry
-from flambeau.data.load import fit_pixels, load_picture
+from flambeau.data.load import fit_pixels
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
+from flambeau.data.scans import load_any
 from flambeau.errors import DataError
 from flambeau.transforms.image import Interpolation, PictureFit
+from flambeau.transforms.scan import ScanReading
 
 Progress = Callable[[int, int], None]
 Block = tuple[np.ndarray, list[tuple[int, str]]]
@@ -64,6 +66,7 @@ def cached_pictures(
     bits: int = 8,
     resize: PictureFit = "stretch",
     interpolation: Interpolation = "bilinear",
+    scan: ScanReading | None = None,
     max_pixels: int = 100_000_000,
     cache_gb: float = 20.0,
     progress: Progress | None = None,
@@ -77,6 +80,7 @@ def cached_pictures(
     Args:
         samples: with pictures and one digest a sample.
         size, channels, bits, resize, interpolation, max_pixels: see `load_picture`.
+        scan: how scans are read; None for the usual way.
         cache_gb: how much disk the cache may take, in 10^9 bytes.
         progress: called with (pictures done, all pictures) after each block.
         threads: how many threads decode.
@@ -101,8 +105,9 @@ def cached_pictures(
         "fit": resize,
         "interpolation": interpolation,
     }
-    load = partial(_load_one, source, options=options, max_pixels=max_pixels)
-    name = _entry_name(samples, (*size, channels, bits, resize, interpolation, max_pixels))
+    load = partial(_load_one, source, options=options, scan=scan, max_pixels=max_pixels)
+    known = (*size, channels, bits, resize, interpolation, max_pixels)
+    name = _entry_name(samples, known if scan is None else (*known, scan))
     decoded = partial(_decoded_blocks, load, shape, dtype, threads, progress)
     what = f"{len(samples):,} pictures, {size[0]} x {size[1]} px, channels {channels}, {bits} bits"
     found = open_entry(name, shape, dtype)
@@ -127,11 +132,16 @@ def _entry_name(samples: Samples, preparation: tuple[Any, ...]) -> str:
 
 
 def _load_one(
-    source: PictureFiles | PictureArray, position: int, *, options: dict[str, Any], max_pixels: int
+    source: PictureFiles | PictureArray,
+    position: int,
+    *,
+    options: dict[str, Any],
+    scan: ScanReading | None,
+    max_pixels: int,
 ) -> np.ndarray:
     if isinstance(source, PictureArray):
         return fit_pixels(source.pixels[position], **options)
-    return load_picture(source.path(position), max_pixels=max_pixels, **options)
+    return load_any(source.path(position), scan=scan, max_pixels=max_pixels, **options)
 
 
 def _decode_block(
@@ -262,7 +272,7 @@ def _require_some(count: int, problems: list[tuple[int, str]]) -> None:
         raise DataError(
             "none of the pictures can be read",
             got=problems[0][1] if problems else "no pictures",
-            expected="JPEG, PNG, WebP, TIFF, BMP or GIF files",
+            expected="JPEG, PNG, WebP, TIFF, BMP, GIF, DICOM or NIfTI files",
             command="flambeau check DATA",
         )
 

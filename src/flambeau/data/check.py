@@ -10,7 +10,7 @@ import numpy as np
 from flambeau.data.check_pictures import check_pictures_on_disk
 from flambeau.data.check_table import check_columns
 from flambeau.data.check_targets import FEWEST_SAMPLES, check_imbalance, check_targets, count_of
-from flambeau.data.duplicates import Duplicates
+from flambeau.data.duplicates import Duplicates, texts_of
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split
 from flambeau.errors import DataError
@@ -58,6 +58,8 @@ def check_counts(samples: Samples) -> None:
     needed = "2 classes with 2 samples each"
     if samples.schema.task == "regression":
         needed = "targets that differ"
+    elif samples.schema.task == "generate":
+        needed = "the more, the better: a net that makes pictures needs hundreds"
     for finding in check_targets(samples):
         if finding.level == "error":
             raise DataError(
@@ -72,6 +74,8 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
     findings = []
     level: Literal["warning", "info"]
     thing = "picture" if samples.schema.source == "pictures" else "row"
+    texts = texts_of(samples)
+    thing = thing if texts is None else "text"
     kept = (
         "each set of copies stays on one side of the split, so that no copy is tested after another trained"
     )
@@ -86,13 +90,26 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
             where = " in the columns that are used" if thing == "row" else ""
             message = f"{count_of(len(pairs), thing, thing + 's')} {verb} another one {how}{where}; {kept}"
             findings.append(Finding("info", code, message, _name_pairs(samples, pairs)))
+    empty = [row for row, text in enumerate(texts or ()) if not text.strip()]
+    if empty:
+        message = (
+            f"{count_of(len(empty), 'text is', 'texts are')} empty; the model answers them by habit alone"
+        )
+        shown = tuple(samples.ids[row] for row in empty[:_LISTED])
+        findings.append(Finding("warning", "empty-texts", message, shown))
     if duplicates.conflicting:
         number = len(duplicates.conflicting)
         shown = tuple(
             f"{samples.ids[one]} ({_target(samples, one)}) = {samples.ids[other]} ({_target(samples, other)})"
             for one, other in duplicates.conflicting[:_LISTED]
         )
-        if thing == "picture":
+        if thing == "text":
+            level = "warning"
+            message = (
+                f"{count_of(number, 'pair', 'pairs')} of texts that say the same, with different targets: at most "
+                "one of each pair is right; both are kept, so look at them"
+            )
+        elif thing == "picture":
             level = "warning"
             message = (
                 f"{count_of(number, 'pair', 'pairs')} of (nearly) equal pictures with different targets: "
@@ -175,7 +192,7 @@ def _parts(samples: Samples, split: Split | None) -> np.ndarray | None:
 
 def _target(samples: Samples, index: int) -> str:
     target = samples.targets[index]
-    if samples.schema.task == "classification":
+    if samples.schema.task in ("classification", "generate"):
         return samples.schema.classes[int(target)]
     if samples.schema.task == "regression":
         return f"{target:g}"

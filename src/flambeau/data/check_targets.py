@@ -27,6 +27,12 @@ def check_targets(samples: Samples) -> list[Finding]:
             message = f"all targets in '{samples.schema.target}' are equal: there is nothing to predict"
             findings.append(Finding("error", "constant-target", message, (f"{samples.targets[0]:g}",)))
         return findings
+    if samples.schema.task == "forecast":
+        # what time series are checked for is in check_series
+        return findings
+    if samples.schema.task == "generate":
+        # labels serve the score alone
+        return findings
     classes = samples.schema.classes
     if samples.schema.task == "multilabel":
         return findings + _check_labels(samples)

@@ -19,6 +19,7 @@ from flambeau.data.spelling import MISSING_SPELLINGS, NUMBER_PATTERN, number_of
 
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 200
+_LINES_OF_TABLE = 5
 _DELIMITERS = ",;\t|"
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+$")
 
@@ -95,6 +96,25 @@ def tell_layout(
             f"left out: {number_of(skipped, 'row')} of {path.name} without {len(layout.names)} values, "
             f"the first of them: {first_skipped[:80]!r}",
         )
+
+
+def looks_delimited(path: Path) -> bool:
+    """Whether the first lines have the same number of values each, and more than one, as lines of prose have not.
+
+    Raises OSError where the file cannot be read.
+    """
+    with path.open("rb") as file:
+        sample = file.read(_SAMPLE_BYTES)
+    lines = [line for line in sample.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    lines = lines[:-1] if len(sample) == _SAMPLE_BYTES else lines
+    for delimiter in _DELIMITERS:
+        try:
+            counts = {len(row) for row in csv.reader(lines[:_SAMPLE_ROWS], delimiter=delimiter)}
+        except csv.Error:
+            continue
+        if len(lines) >= _LINES_OF_TABLE and len(counts) == 1 and counts.pop() > 1:
+            return True
+    return False
 
 
 def sniff_layout(path: Path) -> TextLayout:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flambeau.data.near_duplicates import SMALLEST_SIDE, find_near_pairs
+from flambeau.data.near_texts import find_near_texts
 from flambeau.data.samples import Samples
+from flambeau.transforms.text import join_texts
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,9 @@ class Duplicates:
     Args:
         groups: (n,) int64; equal numbers for samples that are equal or nearly equal.
         exact_pairs: (first, copy) positions of samples with equal content.
-        near_pairs: (representative, member) positions of nearly equal pictures.
-        conflicting: those of both kinds whose two samples have different targets.
+        near_pairs: (representative, member) positions of nearly equal pictures or texts.
+        conflicting: those of both kinds whose two samples have different targets. Of texts, only those that say the
+            same, but for case, marks and blanks: a word more may well make another target.
     """
 
     groups: np.ndarray
@@ -28,7 +31,7 @@ class Duplicates:
 
 
 def find_duplicates(samples: Samples, pixels: np.ndarray | None = None, *, near: bool = True) -> Duplicates:
-    """Find exact duplicates by digest and, for pictures of 32 px and more, near duplicates by pixels.
+    """Find exact duplicates by digest, and near duplicates: of pictures of 32 px and more, and of rows of texts.
 
     Args:
         samples: with one digest a sample; none are found without.
@@ -43,17 +46,37 @@ def find_duplicates(samples: Samples, pixels: np.ndarray | None = None, *, near:
     copies = np.flatnonzero(first_of != np.arange(count))
     exact = [(int(first_of[copy]), int(copy)) for copy in copies]
     near_pairs: list[tuple[int, int]] = []
+    same: list[tuple[int, int]] = []
+    texts = texts_of(samples)
     groups = first_of.copy()
     if near and pixels is not None and _large_enough(samples, pixels):
         originals = np.flatnonzero(first_of == np.arange(count))
-        near_pairs = find_near_pairs(pixels, originals)
-        for one, other in near_pairs:
-            groups[other] = one
-        groups = groups[first_of]
+        near_pairs = same = find_near_pairs(pixels, originals)
+    elif near and texts is not None:
+        same, alike = find_near_texts(texts, np.flatnonzero(first_of == np.arange(count)))
+        near_pairs = same + alike
+    for one, other in near_pairs:
+        groups[other] = one
+    groups = _roots(groups)[first_of]
     conflicting = [
-        pair for pair in exact + near_pairs if np.any(samples.targets[pair[0]] != samples.targets[pair[1]])
+        pair for pair in exact + same if np.any(samples.targets[pair[0]] != samples.targets[pair[1]])
     ]
     return Duplicates(groups, tuple(exact), tuple(near_pairs), tuple(conflicting))
+
+
+def texts_of(samples: Samples) -> list[str] | None:
+    """The texts of samples that are nothing but texts, those of a row with line breaks between; None for others."""
+    names = [column.name for column in samples.schema.used_columns if column.kind == "text"]
+    if samples.columns is None or not names or len(names) < len(samples.schema.used_columns):
+        return None
+    return join_texts(samples.columns, names)
+
+
+def _roots(groups: np.ndarray) -> np.ndarray:
+    """The first sample of each group, where a representative may itself be a member of another."""
+    while not np.array_equal(groups, groups[groups]):
+        groups = groups[groups]
+    return groups
 
 
 def _large_enough(samples: Samples, pixels: np.ndarray) -> bool:

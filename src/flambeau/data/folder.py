@@ -15,6 +15,7 @@ from flambeau.data.archive import is_archive
 from flambeau.data.arrays import is_idx
 from flambeau.data.image import PICTURE_SUFFIXES
 from flambeau.data.listing import Skipped, is_readme, walk_files
+from flambeau.data.scans import is_unnamed_scan
 from flambeau.data.spelling import number_of
 from flambeau.errors import DataError
 from flambeau.schema import Finding
@@ -36,7 +37,7 @@ _SCENE = re.compile(
     r"(?:^|[^a-z])(patient|subject|participant|person|case|scene|series)[ _-]?([a-z]{0,2}[0-9]+)(?![0-9])",
     re.IGNORECASE,
 )
-_MOST = 0.9
+_BIDS = re.compile(r"(?:^|[/_])(sub)-([0-9a-zA-Z]+)(?=[/_.])")
 _SHOWN = 20
 
 
@@ -92,7 +93,8 @@ def scan_folder(folder: Path) -> FolderScan:
         if not inner or (loose and all(name.lower().endswith(PICTURE_SUFFIXES) for name in loose)):
             break
         root, files = root / top, inner
-    pictures = tuple(name for name in files if name.lower().endswith(PICTURE_SUFFIXES))
+    unnamed = frozenset(name for name in files if not _is_useful(name) and is_unnamed_scan(root / name))
+    pictures = tuple(name for name in files if name.lower().endswith(PICTURE_SUFFIXES) or name in unnamed)
     top_level = [name for name in files if "/" not in name]
     tables = tuple(
         name for name in top_level if name.lower().endswith(LABELS_SUFFIXES) and not is_readme(name)
@@ -106,7 +108,9 @@ def scan_folder(folder: Path) -> FolderScan:
             expected=f"pictures ({', '.join(PICTURE_SUFFIXES[:6])}, ...) in one folder for each class",
             command=_archive_command(folder, files),
         )
-    findings = _left_out(files, hidden) + skipped.closed_finding(folder)
+    findings = _left_out([name for name in files if name not in unnamed], hidden) + skipped.closed_finding(
+        folder
+    )
     return FolderScan(root, pictures, tables, arrays, findings)
 
 
@@ -200,22 +204,13 @@ def _loose_finding(loose: tuple[str, ...]) -> tuple[Finding, ...]:
     return (Finding("warning", "pictures-without-class", message, loose[:_SHOWN]),)
 
 
-def find_groups(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[Finding, ...]]:
-    """Patients or scenes named in file names, as one integer a picture; None unless most names tell plainly.
+def name_keys(names: Sequence[str]) -> list[str]:
+    """The patient or scene that each file name tells, such as "patient 12"; "" where it tells none.
 
-    Only a word such as patient, subject, case or scene, followed by a number, counts. Pictures without one
-    are a group of their own.
+    Only a word such as patient, subject, case or scene, followed by a number, counts, and "sub-01" as in BIDS.
     """
-    found = [_SCENE.search(name) for name in names]
-    keys = [f"{match[1].lower()} {match[2].lower()}" if match else f"/{i}" for i, match in enumerate(found)]
-    named = sum(match is not None for match in found)
-    distinct = len({key for key, match in zip(keys, found, strict=True) if match})
-    if not names or named < _MOST * len(names) or not 1 < distinct < named:
-        return None, ()
-    _, groups = np.unique(np.array(keys), return_inverse=True)
-    word = next(match[1].lower() for match in found if match)
-    message = f"file names tell {distinct} values of '{word}'; pictures of one stay on one side of the split"
-    return groups.astype(np.int64), (Finding("info", "groups", message, tuple(sorted(set(keys))[:_SHOWN])),)
+    found = [_SCENE.search(name) or _BIDS.search(name) for name in names]
+    return [f"{match[1].lower()} {match[2].lower()}" if match else "" for match in found]
 
 
 def match_files(values: Sequence[str | None], names: Sequence[str]) -> list[int | None]:
@@ -231,6 +226,7 @@ def match_files(values: Sequence[str | None], names: Sequence[str]) -> list[int 
             path.name,
             path.stem,
             path.stem.lstrip("0") or "0",
+            path.name.removesuffix(".nii.gz"),
             path.with_suffix("").as_posix(),
         }:
             by_key[key] = None if by_key.get(key, position) != position else position

@@ -27,9 +27,11 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+SCAN_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".nii.gz")
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".pgm", ".ppm", ".pnm"),
+    *SCAN_SUFFIXES,
 )
 
 PICTURE_FORMATS: tuple[tuple[bytes, type[ImageFile]], ...] = (

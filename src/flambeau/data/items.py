@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from flambeau.data.loaders import ItemsOfBatches, is_loader
 from flambeau.data.spelling import number_of
 from flambeau.errors import DataError
 
@@ -58,7 +59,8 @@ def read_items(source: Any, name: str) -> Items:
     """The arrays of a Dataset, of a class or function that makes one, or of a pair (inputs, targets).
 
     Args:
-        source: with __len__ and __getitem__ → (input, target); or a class or function without required arguments.
+        source: with __len__ and __getitem__ → (input, target); a DataLoader, walked through once; or a class or
+            function without required arguments.
         name: of it, for messages.
 
     Raises:
@@ -67,6 +69,8 @@ def read_items(source: Any, name: str) -> Items:
     with seeded():
         if isinstance(source, type) or (callable(source) and not hasattr(source, "__getitem__")):
             source = _made(source, name)
+        if is_loader(source):
+            source = ItemsOfBatches(source, name)
         if isinstance(source, tuple) and len(source) == 2:
             return _pair_of_arrays(source, name)
         if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):

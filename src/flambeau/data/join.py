@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flambeau.data.patients import are_person_codes
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.errors import DataError
 
@@ -26,7 +27,9 @@ def join_test(samples: Samples, test: Samples) -> Samples:
     if samples.columns is not None and test.columns is not None:
         columns = {name: np.concatenate([own, test.columns[name]]) for name, own in samples.columns.items()}
     groups = samples.groups
-    if groups is not None:
+    if groups is not None and test.groups is not None and are_person_codes(groups) and are_person_codes(test.groups):
+        groups = np.concatenate([groups, test.groups])
+    elif groups is not None:
         groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(test))])
     return replace(
         samples,
@@ -65,5 +68,9 @@ def fingerprint(samples: Samples) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, content in zip(samples.ids, samples.digests, strict=True):
         digest.update(f"{name}\0{content}\0".encode())
-    digest.update(np.ascontiguousarray(samples.targets).tobytes())
+    if samples.series is None:
+        digest.update(np.ascontiguousarray(samples.targets).tobytes())
+    else:  # its targets are windows of the same values
+        digest.update(np.ascontiguousarray(samples.series.values).tobytes())
+        digest.update(np.ascontiguousarray(samples.series.times).tobytes())
     return digest.hexdigest()

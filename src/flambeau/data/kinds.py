@@ -32,7 +32,9 @@ _FEW_CATEGORIES = 20
 _KNOWN_VALUES = 300
 _TELLING_MISSING = 0.05
 _WORDS_SHOWN = 5
+_WORDS_OF_PROSE = 6
 _ID_NAME = re.compile(r"(?i:(^|[_\s-])(id|uuid|guid|index|idx|rowid|key|nr|no)$|^unnamed)|[a-z]I[dD]$")
+_CODE_NAME = re.compile(r"(?i:(^|[_\s-])(zip|zip_?code|post_?code|postal_?code|plz)$)")
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$", re.IGNORECASE)
 
 
@@ -66,6 +68,7 @@ def infer_columns(
         column, finding = infer_column(name, table[name], given.get(name), root)
         columns.append(column)
         findings.extend([finding] if finding else [])
+    columns = _without_short_texts(columns, table, given)
     if not any(column.used for column in columns):
         kept = [
             name
@@ -105,7 +108,7 @@ def infer_column(
     """The kind of one column, and a finding where some of its values do not fit it."""
     count = len(values) - values.null_count
     if given is not None:
-        used = given in ("image", "number", "category", "boolean", "date")
+        used = given in ("image", "number", "category", "boolean", "date", "text")
         reason = "as data.columns says" + ("" if used else f"; a model does not see columns of kind {given}")
         return _with_facts(
             Column(name, given, used, reason, date_format=_date_format(values) or ""), values
@@ -138,6 +141,9 @@ def _number_column(name: str, values: pyarrow.ChunkedArray, distinct: int) -> Co
         return Column(name, "boolean", True, "0 or 1")
     if _counts_rows(name, numbers, distinct):
         return Column(name, "identifier", False, "a different whole number in each row, as an identifier has")
+    if _CODE_NAME.search(name) and not np.mod(numbers[~np.isnan(numbers)], 1).any():
+        reason = f"{distinct:,} different codes, by its name: places with near numbers need not be alike"
+        return _with_facts(Column(name, "category", True, reason), values)
     column = Column(name, "number", True, f"numbers, {distinct:,} different ones")
     return _with_facts(column, values)
 
@@ -179,7 +185,7 @@ def _text_column(
         return _with_facts(Column(name, "category", True, reason), values), None
     if all(_UUID.match(text) for text in sample) or (distinct >= 0.95 * count and not _is_prose(sample)):
         return Column(name, "identifier", False, f"{distinct:,} different values in {count:,} rows"), None
-    return Column(name, "text", False, f"free text, {distinct:,} different values in {count:,} rows"), None
+    return Column(name, "text", True, f"free text, {distinct:,} different values in {count:,} rows"), None
 
 
 def _number_with_words(
@@ -212,9 +218,32 @@ def _with_facts(column: Column, values: pyarrow.ChunkedArray) -> Column:
     return replace(column, **facts)
 
 
+def _without_short_texts(
+    columns: list[Column], table: pyarrow.Table, given: Mapping[str, Kind]
+) -> list[Column]:
+    """The columns, without such as names and addresses, which tell little beside what stands in other columns."""
+    if all(column.kind == "text" for column in columns if column.used):
+        return columns
+    texts = [c.name for c in columns if c.kind == "text" and c.used and c.name not in given]
+    short = {name for name in texts if _median_words(table[name]) < _WORDS_OF_PROSE}
+    why = "short texts beside other columns, such as names; data.columns.{}=text uses them"
+    return [
+        replace(column, used=False, reason=why.format(column.name)) if column.name in short else column
+        for column in columns
+    ]
+
+
+def _median_words(values: pyarrow.ChunkedArray) -> float:
+    sample = values.drop_null().slice(0, _SAMPLE).to_pylist()
+    return float(np.median([len(str(text).split()) for text in sample])) if sample else 0.0
+
+
 def _kept(column: Column, values: pyarrow.ChunkedArray) -> Column:
     if not (pyarrow.types.is_integer(values.type) or pyarrow.types.is_floating(values.type)):
-        return column
+        words = [str(text) for text in values.drop_null().slice(0, _SAMPLE).to_pylist()]
+        if _ID_NAME.search(column.name) or all(_UUID.match(word) for word in words):
+            return column
+        return Column(column.name, "text", True, "words that seldom repeat, the only column that can be used")
     return _with_facts(Column(column.name, "number", True, "the only column that can be used"), values)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from flambeau.data.image import decode_picture
-from flambeau.transforms.image import Interpolation, PictureFit, match_channels, resize_pictures
+from flambeau.transforms.channels import match_channels
+from flambeau.transforms.image import Interpolation, PictureFit, resize_pictures
 
 
 def load_picture(

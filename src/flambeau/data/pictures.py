@@ -13,14 +13,19 @@ import psutil
 import pyarrow
 
 from flambeau.data.arrays import read_arrays
-from flambeau.data.folder import FolderScan, find_class_folders, find_groups, match_files, scan_folder
-from flambeau.data.image import picture_loses_depth, picture_size
+from flambeau.data.folder import FolderScan, find_class_folders, match_files, scan_folder
+from flambeau.data.generate import open_pictures_alone
+from flambeau.data.image import picture_loses_depth
 from flambeau.data.kinds import require_column
+from flambeau.data.patients import find_patients
 from flambeau.data.rows import open_table
 from flambeau.data.samples import PictureArray, PictureFiles
+from flambeau.data.scan_facts import common_facts, scan_findings
+from flambeau.data.scans import size_of_any
 from flambeau.data.source import Notes, Source, core_errors, group_codes, quoted, target_names
 from flambeau.data.spelling import number_of
 from flambeau.data.table import column_values, read_table
+from flambeau.data.texts import open_text_folder
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.schema import Finding, PictureFacts
@@ -35,7 +40,10 @@ _BLOCK_BYTES = 2**20
 
 
 def open_folder(folder: Path, recipe: Recipe, target: str | None) -> Source:
-    """A folder as a source: arrays, classes as folders, pictures with a table of labels, or one table."""
+    """A folder as a source: texts, arrays, classes as folders, pictures with a table of labels, or one table."""
+    texts = open_text_folder(folder)
+    if texts is not None:
+        return texts
     scan = scan_folder(folder)
     if scan.arrays and not scan.pictures:
         idx = [name for name in scan.arrays if "idx" in name]
@@ -48,7 +56,8 @@ def open_folder(folder: Path, recipe: Recipe, target: str | None) -> Source:
                 expected="one file",
                 command=f"flambeau train {quoted(str(folder / files[0]))}" if files else "",
             )
-        return open_arrays(scan.root if idx else scan.root / files[0], None)
+        place = scan.root if idx else scan.root / files[0]
+        return open_arrays(place, None, need_labels=recipe.task != "generate")
     if not scan.pictures:
         return _only_table(scan, recipe, target)
     labelled = _labelled_pictures(scan, recipe, target) if _wants_table(scan, target) else None
@@ -56,6 +65,8 @@ def open_folder(folder: Path, recipe: Recipe, target: str | None) -> Source:
         return labelled
     found = find_class_folders(scan)
     if found is None or not found.names or target not in (None, FOLDER_TARGET):
+        if recipe.task == "generate" and target is None:
+            return open_pictures_alone(scan)
         raise DataError(
             "the pictures have no labels"
             if target is None
@@ -65,11 +76,13 @@ def open_folder(folder: Path, recipe: Recipe, target: str | None) -> Source:
             + (f"tables {', '.join(scan.tables)}" if scan.tables else "no table"),
             expected="one folder for each class, or a table such as labels.csv with a column of file names",
         )
-    groups, told = find_groups([name.split("/", 1)[1] for name in found.names])
+    pictures = PictureFiles(scan.root, found.names)
+    tails = [name.split("/", 1)[1] for name in found.names]
+    groups, told = find_patients(pictures, tails, wanted=recipe.split.patients)
     return Source(
         ids=found.names,
         target={FOLDER_TARGET: np.array(found.classes, dtype=object)},
-        pictures=PictureFiles(scan.root, found.names),
+        pictures=pictures,
         folders=True,
         parts=found.parts,
         groups=groups,
@@ -137,7 +150,7 @@ def _labelled_pictures(scan: FolderScan, recipe: Recipe, target: str | None) -> 
             command=f"flambeau train {quoted(str(scan.root))} --target {quoted([*others, 'NAME'][0])}",
         )
     names = target_names(target or others[0], table.column_names)
-    return _join_labels(scan, table, column, names, recipe.split.group, scan.findings + tuple(notes.findings))
+    return _join_labels(scan, table, column, names, recipe, scan.findings + tuple(notes.findings))
 
 
 def _join_labels(
@@ -145,9 +158,10 @@ def _join_labels(
     table: pyarrow.Table,
     column: str,
     names: Sequence[str],
-    group: str | None,
+    recipe: Recipe,
     findings: tuple[Finding, ...],
 ) -> Source:
+    group = recipe.split.group
     values = column_values(table[column], "category").tolist()
     matched = match_files(values, scan.pictures)
     rows = [row for row, position in enumerate(matched) if position is not None]
@@ -168,7 +182,8 @@ def _join_labels(
         )
         told.append(Finding("info", "columns-beside-pictures", message, others))
     kept = table.take(pyarrow.array(rows))
-    groups, grouping = find_groups(pictures)
+    files = PictureFiles(scan.root, pictures)
+    groups, grouping = find_patients(files, pictures, wanted=recipe.split.patients and group is None)
     if group is not None:
         require_column(group, table.column_names, "split.group names a column")
         groups, grouping = group_codes(kept[group]), ()
@@ -176,7 +191,7 @@ def _join_labels(
     return Source(
         ids=pictures if unique else tuple(f"row {r + 1}: {p}" for r, p in zip(rows, pictures, strict=True)),
         target={name: kept[name] for name in names},
-        pictures=PictureFiles(scan.root, pictures),
+        pictures=files,
         groups=groups,
         findings=(*told, *grouping),
     )
@@ -221,24 +236,22 @@ def picture_facts(pictures: PictureFiles | PictureArray) -> tuple[PictureFacts, 
         _, height, width, channels = pictures.pixels.shape
         return PictureFacts(channels, 8 * pictures.pixels.itemsize, height, width), ()
     places = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), _HEADERS_READ)).astype(int))
-    sizes, first_error, deep = [], "", 0
+    sizes, names, first_error, deep = [], [], "", 0
     for place in places:
         path = pictures.path(int(place))
         try:
-            sizes.append(picture_size(path))
-            deep += len(sizes) <= 50 and picture_loses_depth(path)
+            sizes.append(size_of_any(path))
+            names.append(pictures.names[place])
+            deep += len(sizes) <= 50 and not sizes[-1].kind and picture_loses_depth(path)
         except (ValueError, OSError) as error:
             first_error = first_error or str(error)
     if not sizes:
         raise DataError("none of the pictures can be read", where=pictures.root, got=first_error)
-    table = np.array(sizes)
-    height, width = (int(side) for side in np.median(table[:, :2], axis=0))
-    varied = bool((table[:, :2] != table[0, :2]).any())
-    facts = PictureFacts(int(table[:, 2].max()), int(table[:, 3].max()), height, width, varied)
+    facts, told = common_facts(sizes), scan_findings(sizes, names)
     if not deep:
-        return facts, ()
+        return facts, told
     message = "colour pictures of 16 bits a channel are read with 8 bits; grey ones would keep all 16"
-    return facts, (Finding("warning", "colour-depth", message),)
+    return facts, (*told, Finding("warning", "colour-depth", message))
 
 
 def digest_pictures(pictures: PictureFiles | PictureArray) -> tuple[str, ...]:

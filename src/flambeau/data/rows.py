@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow
 
 from flambeau.data.kinds import find_pictures, require_column
+from flambeau.data.picture_paths import path_findings, picture_files, picture_values
 from flambeau.data.samples import PictureFiles
 from flambeau.data.source import Notes, Source, ask_for_target, core_errors, group_codes, target_names
 from flambeau.data.spelling import number_of
@@ -93,6 +94,24 @@ def input_columns(
     }
 
 
+def row_columns(
+    table: pyarrow.Table, columns: Sequence[Column], root: Path | None
+) -> tuple[dict[str, np.ndarray], list[Finding]]:
+    """The arrays of every used column, those of pictures as files, and what is wrong with the paths of pictures.
+
+    Raises:
+        DataError: a column names pictures, and there is no folder that its paths could be relative to.
+    """
+    arrays, findings = input_columns(table, columns), []
+    for column in columns:
+        if column.kind == "image" and column.used:
+            if root is None:
+                raise DataError(f"there is no folder in which the pictures of '{column.name}' could be")
+            arrays[column.name], refused = picture_files(table[column.name], root)
+            findings += path_findings(column.name, refused)
+    return arrays, findings
+
+
 def strange_values(
     table: pyarrow.Table, columns: Sequence[Column], arrays: Mapping[str, np.ndarray]
 ) -> list[Finding]:
@@ -117,7 +136,9 @@ def strange_values(
 
 def unreadable_values(column: Column, count: int) -> Finding:
     """What is told of `count` values of a column that are not of its kind."""
-    what = {"date": "date", "boolean": "yes or no"}.get(column.kind, "number")
+    what = {"date": "date", "boolean": "yes or no", "image": "picture that can be read"}.get(
+        column.kind, "number"
+    )
     message = f"{number_of(count, 'value')} of '{column.name}' is no {what} and counts as missing"
     return Finding("warning", "unreadable-values", message)
 
@@ -130,10 +151,10 @@ def rows_as_columns(rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[s
     """
     known = list(dict.fromkeys(name for row in rows for name in row))
     require_inputs(schema, known)
-    return input_columns(
-        {column.name: [row.get(column.name) for row in rows] for column in schema.used_columns},
-        schema.used_columns,
-    )
+    values = {column.name: [row.get(column.name) for row in rows] for column in schema.used_columns}
+    return input_columns(values, schema.used_columns) | {
+        name: picture_values(values[name], name) for name in schema.picture_columns
+    }
 
 
 def require_inputs(schema: Schema, known: Sequence[str]) -> None:

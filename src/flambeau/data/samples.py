@@ -43,6 +43,37 @@ class PictureArray:
 
 
 @dataclass(frozen=True)
+class SeriesValues:
+    """Time series, one behind the other, each in the order of time.
+
+    Args:
+        values: (rows, channels) float64, targets first; gaps hold the last value before them.
+        times: (rows,) int64: seconds since 1970, or the number of the row in its series where rows have no time.
+        starts: (series + 1,) int64: the first row of each series, and last the number of rows.
+        observed: (rows,) bool: whether all targets of the row were in the data.
+        ahead: rows at the end of each series that only hold what is known of the future; used where forecasts are
+            made, empty in training.
+        begins: (series,) int64: the first row of each series at which all columns have been seen: rows before it hold
+            later values, so that no window may begin there. None where windows begin with the series.
+    """
+
+    values: np.ndarray
+    times: np.ndarray
+    starts: np.ndarray
+    observed: np.ndarray
+    ahead: tuple[np.ndarray, ...] = ()
+    begins: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def series_numbers(series: SeriesValues, rows: np.ndarray) -> np.ndarray:
+    """(n,) int64: of which series these rows are."""
+    return np.searchsorted(series.starts, rows, side="right").astype(np.int64) - 1
+
+
+@dataclass(frozen=True)
 class Samples:
     """All samples of one source, with their targets.
 
@@ -58,6 +89,7 @@ class Samples:
         digests: a content digest a sample, equal exactly for equal content (raw bytes of a file, values of a
             row without the target).
         findings: what the reader noticed (skipped rows, converted values, unused columns).
+        series: of time series, whose samples are rows, each the last known one of a window; None for all else.
     """
 
     schema: Schema
@@ -69,6 +101,7 @@ class Samples:
     groups: np.ndarray | None = None
     digests: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    series: SeriesValues | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

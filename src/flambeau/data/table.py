@@ -130,8 +130,8 @@ def column_values(values: Any, kind: str, date_format: str = "") -> np.ndarray:
         values: an arrow array or chunked array (as `read_table` gives it), a numpy array, or a sequence of
             Python values.
         kind: "number" or "boolean" → float64 with NaN; "category" → objects, each a string or None, with
-            one spelling a value (1, 1.0 and "1" are all "1"); "date" → datetime64[s] with NaT, as written,
-            without regard to time zones.
+            one spelling a value (1, 1.0 and "1" are all "1"); "text" → the same as written; "date" →
+            datetime64[s] with NaT, as written, without regard to time zones.
         date_format: how dates are written, as for strptime; empty for ISO 8601. A part that is not written
             (such as the time) is zero.
 
@@ -145,6 +145,7 @@ def column_values(values: Any, kind: str, date_format: str = "") -> np.ndarray:
         "number": _number_values,
         "boolean": _boolean_values,
         "category": _category_values,
+        "text": _text_values,
         "date": lambda texts: _date_values(texts, date_format),
     }
     if kind not in converters:
@@ -207,6 +208,14 @@ def _category_values(column: pyarrow.ChunkedArray) -> np.ndarray:
     spelled = np.empty(len(words) + 1, dtype=object)
     spelled[: len(words)] = [spell_category(word) for word in words]
     return spelled[codes]
+
+
+def _text_values(column: pyarrow.ChunkedArray) -> np.ndarray:
+    if not _is_text(column):
+        return _category_values(column)
+    texts = np.empty(len(column), dtype=object)
+    texts[:] = column.to_pylist()
+    return texts
 
 
 def _date_values(column: pyarrow.ChunkedArray, date_format: str) -> np.ndarray:

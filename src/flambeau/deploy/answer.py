@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from flambeau.data.load import fit_pixels, load_picture
+from flambeau.data.load import fit_pixels
 from flambeau.data.samples import PictureFiles, Samples
+from flambeau.data.scans import load_any
 from flambeau.deploy.bundle import Bundle
+from flambeau.deploy.mixed import row_inputs
 from flambeau.errors import ModelError
 from flambeau.evaluation.calibration import apply_temperature
+from flambeau.evaluation.decide import choose_classes
 from flambeau.evaluation.evaluate import predict_batches
 from flambeau.records.environment import usable_cores
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
 
 
@@ -58,7 +62,8 @@ def answer_samples(
                 rows = [row for row, block in zip(rows, blocks, strict=True) if not isinstance(block, str)]
                 inputs = picture_inputs(bundle.preparation, arrays, device) if arrays else None
             else:
-                inputs = _table_inputs(bundle.preparation, samples, rows, device)
+                assert isinstance(bundle.preparation, TablePreparation)
+                inputs = _table_inputs(bundle.preparation, samples, rows, device, pool, max_pixels)
             predictions = np.empty(0) if inputs is None else predict_inputs(bundle, inputs)
             yield Answer(rows, predictions, problems)
 
@@ -83,6 +88,7 @@ def predict_inputs(bundle: Bundle, inputs: tuple[torch.Tensor, ...]) -> np.ndarr
             task,
             target_mean=bundle.target.mean,
             target_std=bundle.target.std,
+            target_log=bundle.target.log,
             flip_average=bundle.flip_average,
         )
     except (torch.OutOfMemoryError, MemoryError):
@@ -93,8 +99,13 @@ def predict_inputs(bundle: Bundle, inputs: tuple[torch.Tensor, ...]) -> np.ndarr
             got=f"{type(error).__name__}: {str(error)[:200]}",
             expected="a bundle as a training wrote it",
         ) from error
+    if isinstance(bundle.preparation, SeriesPreparation):
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            predictions = bundle.preparation.restore(predictions)
     if not np.isfinite(predictions).all():
         raise ModelError("the model answers with what is no number, so its weights are damaged")
+    if isinstance(bundle.preparation, SeriesPreparation):
+        return predictions
     if task == "regression":
         return predictions
     return apply_temperature(predictions, bundle.temperature, multilabel=task == "multilabel")
@@ -132,20 +143,25 @@ def read_pixels(
     options = preparation.load_options
     try:
         if isinstance(source, np.ndarray):
+            options.pop("scan", None)
             # torch warns of memory that is read-only, such as that of a mapped file.
             return fit_pixels(source if source.flags.writeable else source.copy(), **options)
-        return load_picture(source, **options, max_pixels=max_pixels)
+        return load_any(source, **options, max_pixels=max_pixels)
     except (ValueError, OSError) as error:
         return str(error).replace(str(source), name)
 
 
 def _table_inputs(
-    preparation: TablePreparation, samples: Samples, rows: list[int], device: torch.device
+    preparation: TablePreparation,
+    samples: Samples,
+    rows: list[int],
+    device: torch.device,
+    pool: Executor,
+    max_pixels: int,
 ) -> tuple[torch.Tensor, ...]:
     assert samples.columns is not None
     part = {name: values[rows[0] : rows[-1] + 1] for name, values in samples.columns.items()}
-    numbers, categories = preparation.transform(part)
-    return torch.from_numpy(numbers).to(device), torch.from_numpy(categories).to(device)
+    return row_inputs(preparation, part, device, max_pixels=max_pixels, pool=pool)
 
 
 def answer_to_json(
@@ -170,4 +186,7 @@ def describe_prediction(bundle: Bundle, prediction: Any) -> dict[str, Any]:
             "label": [name for name, p in zip(schema.classes, prediction, strict=True) if p > 0.5],
             "probabilities": probabilities,
         }
-    return {"label": schema.classes[int(np.argmax(prediction))], "probabilities": probabilities}
+    label = schema.classes[int(choose_classes(prediction[None], bundle.point)[0])]
+    if bundle.threshold and float(np.max(prediction)) < bundle.threshold:
+        label = bundle.unknown
+    return {"label": label, "probabilities": probabilities}

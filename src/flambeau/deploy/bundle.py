@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from flambeau import __version__
 from flambeau.data.places import state_folder
 from flambeau.deploy.card import read_card_parts, write_card
-from flambeau.deploy.checks import check_model, check_preparation, check_schema, typed
+from flambeau.deploy.checks import check_model, check_module, check_preparation, check_schema, typed
 from flambeau.deploy.files import (
     CARD,
     FACTS,
@@ -43,10 +43,20 @@ from flambeau.models.own import check_trust
 from flambeau.records.environment import environment
 from flambeau.records.files import digest_file, write_bytes, write_json, write_text
 from flambeau.schema import Schema
+from flambeau.transforms.corpus import CorpusPreparation
+from flambeau.transforms.dialogue import ChatPreparation
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation, TargetScaler
 
-Preparation = PicturePreparation | TablePreparation
+Preparation = PicturePreparation | TablePreparation | SeriesPreparation | CorpusPreparation | ChatPreparation
+PREPARATIONS: dict[str, type[Preparation]] = {
+    "pictures": PicturePreparation,
+    "table": TablePreparation,
+    "series": SeriesPreparation,
+    "corpus": CorpusPreparation,
+    "chat": ChatPreparation,
+}
 
 
 @dataclass
@@ -63,6 +73,9 @@ class Bundle:
         temperature: divides logits so that probabilities mean what they say (Guo et al. 2017).
         scores: as in scores.json; empty before the test.
         facts: what the model card tells beside: data, split, findings, pretrained weights; see `deploy.card`.
+        threshold: the probability below which no class is answered but `unknown`; 0 for none.
+        unknown: the label that is answered then.
+        point: of two classes, the probability of the second from which it is answered; None for the more probable one.
     """
 
     schema: Schema
@@ -74,6 +87,9 @@ class Bundle:
     flip_average: bool = False
     scores: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    threshold: float = 0.0
+    unknown: str = ""
+    point: float | None = None
 
 
 def save_bundle(folder: Path, bundle: Bundle, recipe_yaml: str) -> None:
@@ -128,27 +144,29 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> Bundle:
     spec = typed(ModelSpec, read_mapping(folder, MODEL), folder / MODEL)
     check_model(spec, schema, preparation, folder / MODEL)
     _check_own_files(spec, folder)
+    module = rebuild(spec, _read_weights(folder / WEIGHTS), folder)
+    check_module(module, preparation, folder / WEIGHTS)
     return Bundle(
         schema,
         spec,
         preparation,
-        rebuild(spec, _read_weights(folder / WEIGHTS), folder).to(device or torch.device("cpu")),
+        module.to(device or torch.device("cpu")),
         target,
         temperature,
         flip_average,
         read_scores(folder),
         read_facts(folder),
+        *_read_threshold(folder / PREPARATION),
     )
 
 
 def _read_preparation(path: Path) -> tuple[Preparation, TargetScaler, float, bool]:
     """Inputs, target, temperature, and whether answers are averaged with those of mirror images."""
     data = read_mapping(path.parent, path.name)
-    inputs: Preparation
-    if data.get("kind") == "pictures":
-        inputs = typed(PicturePreparation, data.get("inputs"), path)
-    else:
-        inputs = typed(TablePreparation, data.get("inputs"), path)
+    kind = PREPARATIONS.get(str(data.get("kind")))
+    if kind is None:
+        raise damaged(path, "a preparation of a kind that is not known", ", ".join(PREPARATIONS))
+    inputs: Preparation = typed(kind, data.get("inputs"), path)
     target = typed(TargetScaler, data.get("target"), path)
     temperature, flip = typed(float, data.get("temperature"), path), data.get("flip_average")
     if not (target.std > 0 and 0.01 <= temperature <= 100 and isinstance(flip, bool)):
@@ -156,6 +174,18 @@ def _read_preparation(path: Path) -> tuple[Preparation, TargetScaler, float, boo
             path, "a deviation or a temperature that cannot be", "plain values as flambeau wrote them"
         )
     return inputs, target, temperature, flip
+
+
+def _read_threshold(path: Path) -> tuple[float, str, float | None]:
+    """The probability below which answers are given up, the label instead, and the point; older bundles have none."""
+    data = read_mapping(path.parent, path.name)
+    threshold, unknown = typed(float, data.get("threshold", 0.0), path), data.get("unknown", "")
+    if not 0 <= threshold < 1 or not isinstance(unknown, str) or bool(threshold) != bool(unknown):
+        raise damaged(path, "a threshold that cannot be", "a probability, with a label")
+    point = None if data.get("point") is None else typed(float, data["point"], path)
+    if point is not None and not 0 <= point <= 1:
+        raise damaged(path, "an operating point that cannot be", "a probability")
+    return threshold, unknown, point
 
 
 def _check_own_files(spec: ModelSpec, folder: Path) -> None:
@@ -171,11 +201,14 @@ def _check_own_files(spec: ModelSpec, folder: Path) -> None:
 
 def _preparation_to_json(bundle: Bundle) -> dict[str, Any]:
     return {
-        "kind": "pictures" if isinstance(bundle.preparation, PicturePreparation) else "table",
+        "kind": next(name for name, kind in PREPARATIONS.items() if isinstance(bundle.preparation, kind)),
         "inputs": bundle.preparation.to_json(),
-        "target": {"mean": bundle.target.mean, "std": bundle.target.std},
+        "target": {"mean": bundle.target.mean, "std": bundle.target.std}
+        | ({"log": True} if bundle.target.log else {}),
         "temperature": bundle.temperature,
         "flip_average": bundle.flip_average,
+        **({"threshold": bundle.threshold, "unknown": bundle.unknown} if bundle.threshold else {}),
+        **({} if bundle.point is None else {"point": bundle.point}),
     }
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flambeau.deploy.card_series import series_lines
+from flambeau.deploy.card_texts import ANSWERS, LIMITS, USES, inputs_in_words, words_held
 from flambeau.deploy.files import (
     FAMILIAR,
     MODEL,
@@ -27,8 +29,7 @@ from flambeau.deploy.markdown import number, plain, table
 from flambeau.schema import Schema
 
 MOST_ROWS, MOST_VALUES, FEW_TESTED = 50, 8, 100
-
-METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
+METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "mape": "MAPE", "rmse": "RMSE", "r2": "R²"}
 
 # What reading always tells, and what a card says elsewhere.
 SELF_EVIDENT = ("task", "groups", "other-files")
@@ -89,7 +90,7 @@ def write_card(parts: CardParts) -> str:
         "Limits": _limits(parts),
         "Findings of the data check": _findings(parts),
         "Licences": _licences(parts),
-        "How to use it": [USE.replace("{example}", _example(parts.schema))],
+        "How to use it": [USES.get(parts.schema.task, USE).replace("{example}", _example(parts.schema))],
         "How to repeat it": _repeat(parts),
     }
     lines = [f"# {plain(_title(parts))}"]
@@ -104,13 +105,12 @@ def _title(parts: CardParts) -> str:
 
 def _purpose(parts: CardParts) -> list[str]:
     schema, facts = parts.schema, parts.facts
-    inputs = "a picture"
-    if schema.source == "table":
-        inputs = f"a row of {len(schema.used_columns)} columns"
+    inputs = inputs_in_words(schema)
     answers = {
         "classification": f"one of {len(schema.classes):,} classes, with a probability for each",
         "multilabel": f"any of {len(schema.classes):,} labels, with a probability for each",
         "regression": "a number",
+        **ANSWERS,
     }
     lines = [
         f"From {inputs} it predicts *{plain(schema.target)}*: {answers[schema.task]}.",
@@ -182,6 +182,7 @@ def _kept_rows(parts: CardParts) -> list[str]:
         "",
         f"**This bundle holds {held} {parts.familiar_rows:,} training rows** (in {FAMILIAR}), by which it tells "
         "inputs that are unlike its training data. Where those data are private, so is this bundle.",
+        *words_held(parts.schema),
     ]
 
 
@@ -214,7 +215,7 @@ def _scores(parts: CardParts) -> list[str]:
 
 def _limits(parts: CardParts) -> list[str]:
     schema, rows = parts.schema, parts.scores.get("rows") or {}
-    lines = []
+    lines = [LIMITS[schema.task]] if schema.task in LIMITS else []
     if schema.picture is not None:
         facts, inputs = schema.picture, parts.preparation.get("inputs") or {}
         colour = {1: "grey", 3: "colour"}.get(facts.channels, f"{facts.channels} channels")
@@ -230,16 +231,14 @@ def _limits(parts: CardParts) -> list[str]:
             f"- targets of training went from {number(target.get('low'))} to {number(target.get('high'))}; "
             "beyond that nothing was tested"
         )
-    tested = rows.get("test")
-    if isinstance(tested, int) and 0 < tested < FEW_TESTED:
+    if isinstance(tested := rows.get("test"), int) and 0 < tested < FEW_TESTED:
         lines.append(f"- only {tested} samples were tested, so the scores are rough: mind the intervals")
     lines.append(
         "- not tested on data from another source, time, place or device than that of its training, nor for "
         "fairness between groups of people, nor against inputs made to deceive it"
     )
-    if schema.source == "table":
-        lines += ["", *_columns(schema)]
-    return lines
+    columns = ["", *_columns(schema)] if schema.source == "table" else []
+    return lines + (series_lines(schema.series) if schema.series else columns)
 
 
 def _columns(schema: Schema) -> list[str]:

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
+from flambeau.deploy.checks_language import (
+    chat_faults,
+    chat_model_arguments,
+    corpus_faults,
+    language_model_arguments,
+    writer_faults,
+)
+from flambeau.deploy.checks_mixed import fusion_arguments, picture_column_faults
+from flambeau.deploy.checks_series import series_faults, series_model_arguments, series_preparation_faults
+from flambeau.deploy.checks_tasks import Preparation, model_faults, module_faults, task_faults
 from flambeau.deploy.files import damaged
 from flambeau.deploy.rebuild import members_of
 from flambeau.errors import RunError
 from flambeau.models.build import ModelSpec
 from flambeau.models.whiten import PATCH_SIDE, whitened_channels
 from flambeau.schema import Schema
+from flambeau.transforms.corpus import CorpusPreparation
+from flambeau.transforms.dialogue import ChatPreparation
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.scaling import DATE_PARTS, SCALINGS
-from flambeau.transforms.table import TablePreparation
+from flambeau.transforms.series import SeriesPreparation
+from flambeau.transforms.text import TOKENS, TextPreparation
 
 Part = TypeVar("Part")
 
 LARGEST_SIDE = 4096
+MOST_TOKENS = 2**17
+MOST_BUCKETS = 2**24
 MOST_CHANNELS = 1024
 PARTS_OF_KIND = {
     "number": ("value", "missing"),
@@ -52,8 +69,8 @@ def check_schema(schema: Schema, path: Path) -> None:
     names = [column.name for column in schema.columns]
     faults = {
         "columns of one name": len(set(names)) != len(names),
-        "classes of a regression": schema.task == "regression" and bool(schema.classes),
-        "no classes": schema.task != "regression" and not schema.classes,
+        "classes of numbers": schema.task in ("regression", "forecast") and bool(schema.classes),
+        "no classes": schema.task in ("classification", "multilabel") and not schema.classes,
         "classes of one name": len(set(schema.classes)) != len(schema.classes),
         "pictures without facts of them": schema.source == "pictures" and schema.picture is None,
         "columns of no table": schema.source == "table" and not schema.used_columns,
@@ -62,11 +79,21 @@ def check_schema(schema: Schema, path: Path) -> None:
         facts = schema.picture
         sizes_are_right = min(facts.channels, facts.height, facts.width) >= 1 and facts.bits in (8, 16)
         faults["pictures of no size"] = not sizes_are_right
-    _refuse(faults, path)
+    _refuse({**faults, **series_faults(schema)}, path)
 
 
-def check_preparation(preparation: PicturePreparation | TablePreparation, schema: Schema, path: Path) -> None:
+def check_preparation(preparation: Preparation, schema: Schema, path: Path) -> None:
     """Raises RunError for a preparation that cannot prepare what the schema describes."""
+    _refuse(task_faults(preparation, schema), path)
+    if isinstance(preparation, SeriesPreparation):
+        _refuse(series_preparation_faults(preparation, schema), path)
+        return
+    if isinstance(preparation, CorpusPreparation):
+        _refuse(corpus_faults(preparation, schema), path)
+        return
+    if isinstance(preparation, ChatPreparation):
+        _refuse(chat_faults(preparation, schema), path)
+        return
     if isinstance(preparation, PicturePreparation):
         statistics = {len(preparation.mean), len(preparation.std)}
         _refuse(
@@ -98,23 +125,68 @@ def check_preparation(preparation: PicturePreparation | TablePreparation, schema
                 feature.scaling == "quantile" and feature.spread != 0 and not feature.quantiles
                 for feature in numbers
             ),
+            "texts that are not prepared": preparation.text is None and "text" in kinds.values(),
+            **picture_column_faults(preparation, schema),
         },
         path,
     )
+    if preparation.text is not None:
+        _check_text(preparation.text, kinds, path)
 
 
-def check_model(
-    spec: ModelSpec, schema: Schema, preparation: PicturePreparation | TablePreparation, path: Path
-) -> None:
+def _check_text(text: TextPreparation, kinds: Mapping[str, str], path: Path) -> None:
+    """Raises RunError for tokens beyond all limits, or of columns that are no texts."""
+    known = text.vocabulary
+    of_texts = [name for name, kind in kinds.items() if kind == "text"]
+    _refuse(
+        {
+            "texts of other columns": list(text.columns) != of_texts,
+            "tokens of an unknown kind": text.tokens not in TOKENS,
+            "a length beyond all limits": not 1 <= text.length <= MOST_TOKENS,
+            "buckets beyond all limits": not 0 <= text.buckets <= MOST_BUCKETS,
+            "n-grams without buckets": text.tokens == "ngrams" and text.buckets < 1,
+            "n-grams beyond all limits": not (1 <= text.ngrams[0] <= 8 and 0 <= text.ngrams[1] <= 16),
+            "a vocabulary beyond all limits": len(known) > MOST_BUCKETS,
+            "tokens of one name": len(set(known)) != len(known),
+            "characters of other lengths": text.tokens == "characters" and any(len(c) != 1 for c in known),
+            "subwords without a tokenizer": text.tokens == "subwords" and not text.tokenizer,
+        },
+        path,
+    )
+    if text.tokens == "subwords":
+        try:
+            size = text.cardinality
+        except ValueError as error:
+            raise damaged(path, str(error)) from error
+        _refuse({"subwords beyond all limits": not 1 < size <= MOST_BUCKETS}, path)
+
+
+def check_model(spec: ModelSpec, schema: Schema, preparation: Preparation, path: Path) -> None:
     """Raises RunError for a model that takes or gives other numbers than the schema and the preparation say."""
+    _refuse(model_faults(members_of(spec), schema), path)
     expected: dict[str, Any] = {"outputs": schema.outputs}
     if isinstance(preparation, PicturePreparation):
         expected |= {"channels": preparation.channels, "size": list(preparation.size)}
+    elif isinstance(preparation, SeriesPreparation):
+        expected |= series_model_arguments(preparation)
+    elif isinstance(preparation, CorpusPreparation):
+        expected = language_model_arguments(preparation)
+    elif isinstance(preparation, ChatPreparation):
+        expected = chat_model_arguments(preparation)
+        for member in members_of(spec):
+            _refuse(writer_faults(member, preparation), path)
     else:
         expected |= {
             "number_features": len(preparation.numbers),
             "cardinalities": list(preparation.cardinalities),
         }
+        expected |= fusion_arguments(members_of(spec)[0], preparation)
+        if preparation.text is not None and not preparation.has_cells and not preparation.pictures:
+            expected = {
+                **expected,
+                "cardinality": preparation.text.cardinality,
+                "length": preparation.text.length,
+            }
     for member in members_of(spec):
         seen = _behind_whitening(expected) if "whiten" in member.arguments else expected
         for key, value in seen.items():
@@ -130,9 +202,14 @@ def check_model(
             raise damaged(path, f"dropout {str(dropout)[:40]!r}", "a share from 0 to below 1")
 
 
+def check_module(module: nn.Module, preparation: Preparation, path: Path) -> None:
+    """Raises RunError for weights that point at what is not there."""
+    _refuse(module_faults(module, preparation), path)
+
+
 def _behind_whitening(expected: dict[str, Any]) -> dict[str, Any]:
-    """What a model is made for that stands behind a whitening layer; there is none for tables."""
-    if "channels" not in expected:
+    """What a model is made for that stands behind a whitening layer; there is none but for pictures."""
+    if "size" not in expected:
         return {**expected, "whiten": None}
     channels, size = expected["channels"], expected["size"]
     inner = {"channels": whitened_channels(channels), "size": [side - PATCH_SIDE + 1 for side in size]}

@@ -65,7 +65,7 @@ class Familiar:
     """What the training data looks like.
 
     Args:
-        kind: "pictures" or "table".
+        kind: "pictures", "texts" or "table".
         views: by name; "features" and "looks" of pictures, "values" and "combinations" of tables.
         layer: the layer whose input are the features; empty for the outputs of the module.
     """
@@ -115,8 +115,9 @@ def compared(kind: str, inputs: Inputs, heard: Tensor | None) -> Features:
     """What is compared of prepared inputs (n, ...), on the CPU in float32.
 
     Args:
-        kind: "pictures" or "table".
-        inputs: pictures (n, channels, height, width), or numbers (n, features) and categories (n, columns).
+        kind: "pictures", "texts" or "table".
+        inputs: pictures (n, channels, height, width), tokens (n, length), or numbers (n, features) and categories
+            (n, columns).
         heard: what the head was given, (n, width) or with places after or before the width; None for tables.
     """
     if kind == "table":

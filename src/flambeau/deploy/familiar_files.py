@@ -20,11 +20,16 @@ from flambeau.errors import RunError
 from flambeau.records.files import write_bytes
 from flambeau.records.runs import is_run
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TablePreparation
 
 FORMAT = "1"
 
 # By kind; the first must be there.
-VIEWS = {"pictures": ("features", "looks"), "table": ("values", "combinations")}
+VIEWS = {
+    "pictures": ("features", "looks"),
+    "texts": ("features",),
+    "table": ("values", "combinations"),
+}
 
 # Far above what `familiar_fit` keeps; whatever is larger was made to fill the memory.
 MOST_FAMILIAR_BYTES = 256 * 2**20
@@ -116,6 +121,11 @@ def _try(familiar: Familiar, bundle: Bundle) -> None:
     if isinstance(preparation, PicturePreparation):
         kind = "pictures"
         inputs = (torch.zeros(TRIAL_ROWS, preparation.channels, *preparation.size),)
+    elif not isinstance(preparation, TablePreparation):
+        raise ValueError("it is of inputs that are not compared")
+    elif not preparation.has_cells:
+        kind = "texts"
+        inputs = (torch.ones(TRIAL_ROWS, 1, dtype=torch.int32),)
     else:
         kind = "table"
         inputs = (

@@ -28,7 +28,7 @@ def fit_familiar(module: nn.Module, batches: Iterable[Inputs], kind: str) -> Fam
     Args:
         module: on the device of the inputs; put into evaluation mode.
         batches: prepared inputs of training rows, without random changes; those after `MOST_ROWS` are not read.
-        kind: "pictures" or "table".
+        kind: "pictures", "texts" or "table".
 
     Raises:
         ValueError: fewer than `FEWEST_ROWS` rows, or features that are not finite.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from flambeau.data.read import read_inputs
+import numpy as np
+
+from flambeau.data.read_inputs import read_inputs
+from flambeau.data.rows import rows_as_columns
+from flambeau.data.samples import Samples
 from flambeau.deploy.answer import answer_to_json
-from flambeau.deploy.bundle import load_bundle
+from flambeau.deploy.bundle import Bundle, load_bundle
+from flambeau.deploy.forecasts import forecast_samples, forecast_to_json
+from flambeau.deploy.generators import refuse_generator
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
@@ -24,15 +30,34 @@ def predict(
     `on_finding` is told of values that count as missing, and of whatever else reading noticed.
 
     Yields:
-        {"input", "label" or "value", "probabilities"}; {"input", "error"} for an input that cannot be read.
+        {"input", "label" or "value", "probabilities"}; {"input", "error"} for an input that cannot be read; of time
+        series {"input", "last", "times", "values", "quantiles", "strange"}, see `forecast_to_json`.
 
     Raises:
         RunError: no finished model in that folder.
         DataError: no such input, or columns that the model needs are missing.
     """
     bundle = load_bundle(run.model)
+    refuse_generator(bundle.schema, "predict", run.path)
     recipe = load_recipe(run.model / "recipe.yaml")
     inputs = read_inputs(paths, bundle.schema, recipe)
     for finding in inputs.findings:
         on_finding(finding)
+    if bundle.schema.series is not None:
+        for forecast in forecast_samples(bundle, inputs, paths[0]):
+            yield forecast_to_json(bundle.schema.series, forecast)
+        return
     yield from answer_to_json(bundle, inputs, batch, max_pixels=recipe.data.max_pixels)
+
+
+def predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]], batch: int = 64) -> list[dict[str, Any]]:
+    """Answers for rows of a table, as `predict` gives them; they are called "row 1", "row 2" and so on.
+
+    Raises:
+        DataError: no row has a value for a column that the model needs.
+    """
+    refuse_generator(bundle.schema, "predict", "RUN")
+    columns = rows_as_columns(rows, bundle.schema)
+    ids = tuple(f"row {number}" for number in range(1, len(rows) + 1))
+    samples = Samples(bundle.schema, ids, targets=np.full(len(rows), np.nan), columns=columns)
+    return list(answer_to_json(bundle, samples, batch))

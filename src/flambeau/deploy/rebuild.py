@@ -196,7 +196,7 @@ def _build_empty(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> nn.Module | 
     try:
         return _build(spec, bound, tensors)
     except ModelError:
-        if bound.exceeded or spec.name not in ("torchvision", "timm"):
+        if bound.exceeded or spec.name not in ("torchvision", "timm", "transformers"):
             raise
         return None
 

@@ -46,7 +46,8 @@ class Strangeness:
     """
 
     def __init__(self, columns: Sequence[Column], preparation: TablePreparation) -> None:
-        self._columns = [column for column in columns if column.used and column.kind != "image"]
+        self._columns = [column for column in columns if column.used and column.kind not in ("image", "text")]
+        self._pictures = [one.column for one in preparation.pictures]
         self._often_missing = {f.column for f in preparation.numbers if f.part == "missing"}
         self._often_missing |= {f.column for f in preparation.categories if f.missing}
         self._features = {feature.column: feature for feature in preparation.categories}
@@ -65,6 +66,9 @@ class Strangeness:
             unread: name → (rows,) whether something stands there that is not of the column's kind.
             codes: (rows, category columns) of the preparation; made here if None.
         """
+        for name in self._pictures:
+            for row in np.flatnonzero(unread.get(name, np.zeros(0, dtype=bool))).tolist():
+                yield Oddity(row, "unreadable", name, f"'{name}' is no picture that can be read; the row has none")
         for column in self._columns:
             values = columns[column.name]
             if column.kind == "category":

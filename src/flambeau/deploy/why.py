@@ -12,8 +12,10 @@ from torch import Tensor
 from flambeau.deploy.answer import device_of, predict_inputs
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import UsageError, did_you_mean
+from flambeau.evaluation.decide import choose_classes
+from flambeau.transforms.categories import MISSING, UNKNOWN, CategoryFeature
 from flambeau.transforms.image import PicturePreparation
-from flambeau.transforms.table import MISSING, UNKNOWN, CategoryFeature, TablePreparation
+from flambeau.transforms.table import TablePreparation
 
 FEWEST_CELLS, MOST_CELLS = 6, 12
 # The work of one explanation: about as many pixels pass the model as in 84 pictures of 224 by 224.
@@ -57,9 +59,9 @@ def explain_picture(bundle: Bundle, picture: Tensor | np.ndarray, label: str | N
     window = (min(2 * stride[0], height), min(2 * stride[1], width))
     # Prepared pictures have mean 0 unless they were not normalised at all.
     baseline = 0.0 if preparation.mean else inputs.mean((2, 3), keepdim=True)
-    label, index, answer = _explained(bundle, (inputs,), label)
+    label, index, answer = explained_label(bundle, (inputs,), label)
     with torch.inference_mode():
-        changes = Occlusion(lambda pictures: _answers(bundle, (pictures,), index)).attribute(
+        changes = Occlusion(lambda pictures: answers_of(bundle, (pictures,), index)).attribute(
             inputs,
             sliding_window_shapes=(preparation.channels, *window),
             strides=(preparation.channels, *stride),
@@ -110,15 +112,15 @@ def explain_row(bundle: Bundle, columns: dict[str, np.ndarray], label: str | Non
         torch.tensor([[groups[feature.column] for feature in preparation.categories]], device=device),
     )
     used = [position for position, part in enumerate(inputs) if part.shape[1]]
-    typical = tuple(torch.from_numpy(part).to(device) for part in _typical_inputs(preparation))
-    label, index, answer = _explained(bundle, inputs, label)
+    typical = tuple(torch.from_numpy(part).to(device) for part in typical_inputs(preparation))
+    label, index, answer = explained_label(bundle, inputs, label)
 
     def answers(*parts: Tensor) -> Tensor:
         given = dict(zip(used, parts, strict=True))
         rows = len(parts[0])
         # An empty array has nothing to hide, but the model takes both.
         both = tuple(given.get(position, part.expand(rows, -1)) for position, part in enumerate(inputs))
-        return _answers(bundle, both, index)
+        return answers_of(bundle, both, index)
 
     with torch.inference_mode():
         changes = FeatureAblation(answers).attribute(
@@ -138,7 +140,7 @@ def explain_row(bundle: Bundle, columns: dict[str, np.ndarray], label: str | Non
         "effects": [
             {
                 "column": name,
-                "value": _plain(columns[name][0]),
+                "value": plain_value(columns[name][0]),
                 "typical": typical_value(bundle, name),
                 "effect": effects[name],
             }
@@ -153,7 +155,7 @@ def _prepared(bundle: Bundle, preparation: PicturePreparation, pixels: np.ndarra
     return preparation.prepare(torch.from_numpy(np.ascontiguousarray(numbers))[None].to(device))
 
 
-def _explained(
+def explained_label(
     bundle: Bundle, inputs: tuple[Tensor, ...], label: str | None
 ) -> tuple[str | None, int, float]:
     """The label that is explained, its position, and its probability; or None, 0 and the predicted value."""
@@ -163,18 +165,18 @@ def _explained(
         return None, 0, float(prediction)
     if label is not None and label not in classes:
         raise UsageError(f"there is no label '{label}'", hint=did_you_mean(label, classes))
-    index = int(np.argmax(prediction)) if label is None else classes.index(label)
+    index = int(choose_classes(prediction[None], bundle.point)[0]) if label is None else classes.index(label)
     return classes[index], index, float(prediction[index])
 
 
-def _answers(bundle: Bundle, inputs: tuple[Tensor, ...], index: int) -> Tensor:
+def answers_of(bundle: Bundle, inputs: tuple[Tensor, ...], index: int) -> Tensor:
     """(n,) float64: the probability of one class or label, or the values."""
     predictions = predict_inputs(bundle, inputs)
     chosen = predictions if predictions.ndim == 1 else predictions[:, index]
     return torch.from_numpy(np.ascontiguousarray(chosen, dtype=np.float64)).to(inputs[0].device)
 
 
-def _typical_inputs(preparation: TablePreparation) -> tuple[np.ndarray, np.ndarray]:
+def typical_inputs(preparation: TablePreparation) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (1, features) float32 and categories (1, columns) int64 of a row that is typical in every column."""
     numbers = [
         float(feature.scale(np.array([0.0 if feature.part == "missing" else feature.fill]))[0])
@@ -193,7 +195,7 @@ def _typical_code(feature: CategoryFeature) -> int:
 def typical_value(bundle: Bundle, name: str) -> str | float | bool | None:
     """What stands for a column where it is made typical; None for missing, or for a picture."""
     preparation = bundle.preparation
-    if not isinstance(preparation, TablePreparation):
+    if not isinstance(preparation, TablePreparation) or bundle.schema.column(name).kind in ("text", "image"):
         return None
     for category in preparation.categories:
         if category.column == name:
@@ -207,7 +209,8 @@ def typical_value(bundle: Bundle, name: str) -> str | float | bool | None:
     return fills["value"]
 
 
-def _plain(value: Any) -> str | float | None:
+def plain_value(value: Any) -> str | float | None:
+    """A value of a row for JSON: None for missing."""
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(value)
     if isinstance(value, float | np.floating):

@@ -59,26 +59,26 @@ def fit_baselines(
             f"got {train_features.shape} to train on and {test_features.shape} to test on"
         )
     naive = "mean" if task == "regression" else "majority"
-    predictions = {naive: _predict_frequencies(task, train_targets, len(test_features), outputs)}
+    predictions = {naive: predict_frequencies(task, train_targets, len(test_features), outputs)}
     notes: list[str] = []
     if train_features.shape[1] == 0:
         return predictions, ["There is no column that a classical model could use."]
     linear = "ridge regression" if task == "regression" else "logistic regression"
-    rows = _thin(len(train_targets), _LINEAR_ROWS[kind], seed, linear, notes)
+    rows = thin_rows(len(train_targets), _LINEAR_ROWS[kind], seed, linear, notes)
     train, test = _linear_features(train_features[rows], test_features, categorical, kind)
     make = _ridge if task == "regression" else _logistic(_LINEAR_ITERATIONS[kind])
-    predictions[linear] = _fit_predict(task, make, train, train_targets[rows], test, outputs)
+    predictions[linear] = fit_predict(task, make, train, train_targets[rows], test, outputs)
     if kind == "table":
         trees = outputs if task == "classification" and outputs > 2 else 1
         limit = min(_BOOSTING_ROWS, max(20_000, _BOOSTING_TREES_ROWS // trees))
-        rows = _thin(len(train_targets), limit, seed, "gradient boosting", notes)
+        rows = thin_rows(len(train_targets), limit, seed, "gradient boosting", notes)
         train, test = _boosting_features(train_features[rows], test_features, categorical)
         make = _boosting(task, categorical, seed)
-        predictions["gradient boosting"] = _fit_predict(task, make, train, train_targets[rows], test, outputs)
+        predictions["gradient boosting"] = fit_predict(task, make, train, train_targets[rows], test, outputs)
     return predictions, notes
 
 
-def _predict_frequencies(task: str, targets: np.ndarray, rows: int, outputs: int) -> np.ndarray:
+def predict_frequencies(task: str, targets: np.ndarray, rows: int, outputs: int) -> np.ndarray:
     """The best guess without looking at inputs: the training mean, or frequencies of classes or labels."""
     if task == "regression":
         return np.full(rows, np.mean(targets, dtype=np.float64))
@@ -87,14 +87,15 @@ def _predict_frequencies(task: str, targets: np.ndarray, rows: int, outputs: int
     return np.tile(np.bincount(targets, minlength=outputs) / len(targets), (rows, 1))
 
 
-def _thin(rows: int, limit: int, seed: int, name: str, notes: list[str]) -> np.ndarray:
+def thin_rows(rows: int, limit: int, seed: int, name: str, notes: list[str]) -> np.ndarray:
+    """At most so many positions of `rows`, drawn by the seed; adds a sentence to the notes where it leaves some out."""
     if rows <= limit:
         return np.arange(rows)
     notes.append(f"The baseline {name} was fitted on {limit:,} of {rows:,} training rows, drawn by the seed.")
     return np.sort(np.random.default_rng(seed).choice(rows, size=limit, replace=False))
 
 
-def _fit_predict(
+def fit_predict(
     task: str,
     make: Callable[[np.ndarray], Any],
     features: np.ndarray,
@@ -102,6 +103,15 @@ def _fit_predict(
     test_features: np.ndarray,
     outputs: int,
 ) -> np.ndarray:
+    """Predictions of a classical model for the test rows, in the shape that `score_predictions` takes.
+
+    Args:
+        task: "classification", "multilabel" or "regression".
+        make: targets → a model of scikit-learn; for multilabel one is made a label.
+        features, test_features: (n, features), dense or sparse.
+        targets: (n,) class indices; (n, labels) of 0 and 1; or (n,) numbers.
+        outputs: number of classes or labels.
+    """
     if task == "multilabel":
         columns = [
             _probabilities(make, features, targets[:, i] > 0.5, test_features, 2)[:, 1]
@@ -123,7 +133,7 @@ def _probabilities(
     classes: int,
 ) -> np.ndarray:
     """(test rows, classes); classes that the training rows lack get probability 0."""
-    result = np.zeros((len(test_features), classes))
+    result = np.zeros((test_features.shape[0], classes))
     targets = targets.astype(np.int64)
     present = np.unique(targets)
     if len(present) == 1:

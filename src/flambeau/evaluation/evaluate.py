@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+# Of predictions whose logarithm the model gives; beyond it float32 has no numbers.
+LARGEST_LOGARITHM = 80.0
+
 
 def predict_batches(
     model: nn.Module,
@@ -17,6 +20,7 @@ def predict_batches(
     *,
     target_mean: float = 0.0,
     target_std: float = 1.0,
+    target_log: bool = False,
     flip_average: bool = False,
 ) -> np.ndarray:
     """Predictions for all rows of the batches, in their order.
@@ -30,6 +34,7 @@ def predict_batches(
         batches: tuples of input tensors on the model's device; the first dimension is the rows.
         task: "classification", "multilabel" or "regression".
         target_mean, target_std: what a regression target was scaled by.
+        target_log: whether its logarithm was scaled.
         flip_average: also predict the pictures mirrored left to right, and average both predictions.
 
     Returns:
@@ -44,10 +49,10 @@ def predict_batches(
         for inputs in batches:
             exact = tuple(part.float() if part.is_floating_point() else part for part in inputs)
             with torch.autocast(exact[0].device.type, enabled=False):
-                predictions = outputs_to_predictions(model(*exact), task, target_mean, target_std)
+                predictions = outputs_to_predictions(model(*exact), task, target_mean, target_std, target_log)
                 if flip_average:
                     mirrored = (exact[0].flip(-1), *exact[1:])  # (batch, channels, height, width)
-                    other = outputs_to_predictions(model(*mirrored), task, target_mean, target_std)
+                    other = outputs_to_predictions(model(*mirrored), task, target_mean, target_std, target_log)
                     predictions = (predictions + other) / 2
             parts.append(predictions)
     if not parts:
@@ -56,7 +61,9 @@ def predict_batches(
     return torch.cat(parts).cpu().numpy()
 
 
-def outputs_to_predictions(outputs: Tensor, task: str, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def outputs_to_predictions(
+    outputs: Tensor, task: str, mean: float = 0.0, std: float = 1.0, log: bool = False
+) -> Tensor:
     """What a model's raw outputs mean.
 
     Args:
@@ -64,6 +71,7 @@ def outputs_to_predictions(outputs: Tensor, task: str, mean: float = 0.0, std: f
             averaged over its members after the softmax or sigmoid.
         task: "classification" (softmax), "multilabel" (sigmoid) or "regression" (unscaled).
         mean, std: what a regression target was scaled by.
+        log: whether its logarithm was; an ensemble's members are averaged before it is undone.
 
     Returns:
         (batch, outputs) float32 probabilities, or (batch,) numbers, on the device of the outputs. Numbers are
@@ -82,6 +90,9 @@ def outputs_to_predictions(outputs: Tensor, task: str, mean: float = 0.0, std: f
         predictions = outputs.float().softmax(dim=-1)
     elif task == "multilabel":
         predictions = outputs.float().sigmoid()
+    elif task == "forecast":
+        # what was scaled is restored by the preparation, which knows each target's own unit
+        predictions = outputs.to(torch.float32 if outputs.device.type == "mps" else torch.float64)
     elif task == "regression":
         if outputs.shape[-1] != 1:
             raise ValueError(f"a regression model gives one number a row: got {outputs.shape[-1]} outputs")
@@ -91,6 +102,8 @@ def outputs_to_predictions(outputs: Tensor, task: str, mean: float = 0.0, std: f
         raise ValueError(f"unknown task: got {task!r}, expected classification, multilabel or regression")
     if predictions.ndim == 3:
         predictions = predictions.mean(dim=1)
+    if log:
+        predictions = predictions.clamp(max=LARGEST_LOGARITHM).exp()
     return predictions.squeeze(-1) if task == "regression" else predictions
 
 

@@ -18,9 +18,18 @@ from sklearn.metrics import (
 TASK_METRICS = {
     "classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"),
     "multilabel": ("average_precision", "f1_macro", "roc_auc", "accuracy"),
-    "regression": ("rmse", "mae", "r2"),
+    "regression": ("rmse", "mae", "mape", "r2"),
+    "forecast": (
+        *("mae", "rmse", "mse", "scaled_mse", "scaled_mae", "mase", "pinball", "coverage", "width", "direction"),
+    ),
+    "language": ("nats_per_token", "perplexity", "bits_per_character"),
+    "chat": ("top1", "top5", "nats_per_token", "perplexity"),
+    "generate": ("frechet_distance",),
 }
-LOWER_IS_BETTER = frozenset({"log_loss", "mae", "rmse"})
+LOWER_IS_BETTER = frozenset(
+    {"mse", "scaled_mse", "scaled_mae", "mase", "pinball", "width"}
+    | {"frechet_distance", "log_loss", "mae", "mape", "rmse", "nats_per_token", "perplexity", "bits_per_character"}
+)
 
 
 def task_metrics(task: str) -> tuple[str, ...]:
@@ -76,7 +85,7 @@ def checked_arrays(task: str, targets: np.ndarray, predictions: np.ndarray) -> t
     """Targets and float64 predictions whose shapes fit each other and the task; ValueError otherwise."""
     targets = np.asarray(targets)
     predictions = np.asarray(predictions, dtype=np.float64)
-    dimensions = {"classification": (1, 2), "multilabel": (2, 2), "regression": (1, 1)}[task]
+    dimensions = {"classification": (1, 2), "multilabel": (2, 2), "regression": (1, 1), "forecast": (3, 4)}[task]
     if (targets.ndim, predictions.ndim) != dimensions or len(targets) != len(predictions):
         raise ValueError(
             f"targets and predictions of {task} do not fit: "
@@ -156,6 +165,9 @@ def _score_regression(targets: np.ndarray, predictions: np.ndarray) -> dict[str,
         "rmse": float(np.sqrt(mean_squared_error(targets, predictions))),
         "mae": mean_absolute_error(targets, predictions),
     }
+    # A share of the target means something only where there is a zero below all targets.
+    if np.min(targets) > 0:
+        scores["mape"] = float(np.mean(np.abs(predictions - targets) / targets))
     # R² compares with the mean of these rows, which says nothing when they are all equal.
     if np.ptp(targets) > 0:
         scores["r2"] = r2_score(targets, predictions)

@@ -90,6 +90,8 @@ def _score_numbers(
     errors = predictions - targets
     if metric == "mae":
         return _weighted_mean(np.abs(errors), weights)
+    if metric == "mape":
+        return _weighted_mean(np.abs(errors) / targets, weights)
     squared = _weighted_mean(errors**2, weights)
     if metric == "rmse":
         return np.sqrt(squared)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from flambeau.evaluation.uncertainty import calibration_bins
 from flambeau.insight.facts import Evaluation, RunFacts
+from flambeau.insight.forecasts import forecast_figures
 from flambeau.insight.plots import (
     Curve,
     plot_class_counts,
@@ -41,7 +42,8 @@ _MOST_STEPS = 500
 def draw_plots(facts: RunFacts) -> dict[str, Markup]:
     """Draw every plot that the run has data for; each goes to plots/NAME.png and comes back as SVG."""
     figures = [*_curve_figures(facts), *_training_figures(facts), *_score_figures(facts)]
-    if facts.evaluation is not None and facts.schema is not None:
+    figures += forecast_figures(facts)
+    if facts.evaluation is not None and facts.schema is not None and facts.schema.series is None:
         figures += _evaluation_figures(facts.schema, facts.evaluation, facts.data.get("class_counts"))
     # The SVG holds no text of the run that matplotlib has not escaped.
     return {name: Markup(save_plot(figure, facts.run.plots, name)) for name, figure in figures}
@@ -58,9 +60,14 @@ def _curve_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:
         return
     best = [record["epoch"] for record in list(epochs.values())[-1] if record.get("best")]
     best_x = best[-1] if best else None
-    losses = _stage_curves(epochs, "loss", "training", BLUE)
-    losses += _stage_curves(epochs, "valid_loss", "validation", FLAME)
-    yield "loss", plot_curves("Loss", "epoch", losses, best_x=best_x, logarithmic=True)
+    losses = _stage_curves(epochs, "generator_loss", "generator", BLUE)
+    losses += _stage_curves(epochs, "discriminator_loss", "discriminator", FLAME)
+    if losses:
+        yield "loss", plot_curves("Losses of both nets", "epoch", losses, best_x=best_x)
+    else:
+        losses = _stage_curves(epochs, "loss", "training", BLUE)
+        losses += _stage_curves(epochs, "valid_loss", "validation", FLAME)
+        yield "loss", plot_curves("Loss", "epoch", losses, best_x=best_x, logarithmic=True)
     scores = _stage_curves(epochs, "score", "", FLAME)
     if scores:
         metric = str(next(iter(epochs.values()))[-1].get("metric", "score"))
@@ -140,8 +147,16 @@ def _evaluation_figures(
         yield "classes", plot_class_counts(schema.classes, list(scored), f"Scored samples of each {what}")
     yield "calibration", plot_reliability(*calibration_bins(predictions, targets))
     if schema.task == "classification":
-        counts = confusion_counts(targets, predictions.argmax(axis=1), classes)
+        counts = confusion_counts(targets, evaluation.chosen, classes)
         yield "confusion", plot_confusion(counts, schema.classes)
         if classes == 2 and 0 < targets.sum() < len(targets):
-            yield "roc", plot_roc(targets, predictions[:, 1], schema.classes[1])
+            point = _rates_of(targets, evaluation.decided)
+            yield "roc", plot_roc(targets, predictions[:, 1], schema.classes[1], point)
             yield "precision_recall", plot_precision_recall(targets, predictions[:, 1], schema.classes[1])
+
+
+def _rates_of(targets: np.ndarray, decided: np.ndarray | None) -> tuple[float, float] | None:
+    """Share of false alarms and share found of decisions; None where nothing was decided."""
+    if decided is None:
+        return None
+    return float((decided[targets == 0] == 1).mean()), float((decided[targets == 1] == 1).mean())

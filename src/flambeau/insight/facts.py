@@ -36,11 +36,21 @@ class RecipeLine:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Targets and predictions of the scored part, and the positions of its rows among the samples."""
+    """Targets and predictions of the scored part, and the positions of its rows among the samples.
+
+    Of time series also the times of these rows, (n,) int64 seconds since 1970, or numbers of rows.
+    """
 
     targets: np.ndarray
     predictions: np.ndarray
     indices: np.ndarray
+    times: np.ndarray | None = None
+    decided: np.ndarray | None = None
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """(n,) the class that was answered: at the operating point where there is one, else the most probable."""
+        return self.predictions.argmax(axis=1) if self.decided is None else self.decided
 
 
 @dataclass(frozen=True)
@@ -154,9 +164,12 @@ def _read_evaluation(run: RunFolder, schema: Schema) -> Evaluation | None:
         indices = tensors.get("indices", np.arange(len(targets)))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _damaged(run.evaluation, error, "targets, predictions and indices that fit together") from error
-    if schema.task != "regression" and predictions.shape[1] != len(schema.classes):
+    if schema.classes and predictions.shape[1] != len(schema.classes):
         raise _damaged(run.evaluation, predictions.shape, f"probabilities of {len(schema.classes)} classes")
-    return Evaluation(targets, predictions, indices)
+    decided = tensors.get("decided")
+    if decided is not None and (decided.shape != targets.shape or decided.dtype.kind != "i"):
+        raise _damaged(run.evaluation, f"decided {decided.shape} {decided.dtype}", "one class a row")
+    return Evaluation(targets, predictions, indices, tensors.get("times"), decided)
 
 
 def _read_worst(run: RunFolder) -> tuple[dict[str, Any], ...]:

@@ -105,8 +105,17 @@ def _equal_words(lists: Sequence[Sequence[str]]) -> int:
     return count
 
 
-def plot_roc(positive: np.ndarray, probability: np.ndarray, name: str) -> Figure:
-    """Receiver operating characteristic of two classes; `name` is the class that counts as positive."""
+def plot_roc(
+    positive: np.ndarray, probability: np.ndarray, name: str, point: tuple[float, float] | None = None
+) -> Figure:
+    """Receiver operating characteristic of two classes; `name` is the class that counts as positive.
+
+    Args:
+        positive: (n,) 1 for positive samples.
+        probability: (n,) of being positive.
+        name: of the positive class.
+        point: share of false alarms and share found where answers are decided.
+    """
     false_rate, true_rate, _ = roc_curve(positive, probability)
     figure = new_figure(4.4, 3.8)
     axes = figure.subplots()
@@ -114,6 +123,9 @@ def plot_roc(positive: np.ndarray, probability: np.ndarray, name: str) -> Figure
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     axes.fill_between(false_rate, true_rate, false_rate, color=FLAME, alpha=0.08, linewidth=0)
     axes.plot(false_rate, true_rate, color=FLAME, linewidth=1.8)
+    if point is not None:
+        axes.plot(*point, "o", color=INK, markersize=6, markeredgecolor=PAPER, zorder=4, label="where it decides")
+        add_legend(axes)
     _unit_square(axes)
     return figure
 

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from flambeau.evaluation.uncertainty import expected_calibration_error
+from flambeau.insight.decisions import decision_context
 from flambeau.insight.drawings import draw_plots, stages_of
 from flambeau.insight.facts import RunFacts, read_facts
+from flambeau.insight.forecasts import forecast_context
+from flambeau.insight.generated import generated_context
+from flambeau.insight.parts import part_rows
 from flambeau.insight.tables import (
     class_rows,
     commands,
@@ -20,6 +24,7 @@ from flambeau.insight.tables import (
     score_rows,
     split_rows,
 )
+from flambeau.insight.texts import noun_of, subject_of, written_texts
 from flambeau.insight.training_tables import (
     bound_rows,
     bound_sentence,
@@ -81,6 +86,9 @@ def _context(facts: RunFacts) -> dict[str, Any]:
     return {
         "facts": facts,
         "schema": facts.schema,
+        "noun": "row" if facts.schema is None else noun_of(facts.schema),
+        "subject": subject_of(facts.schema),
+        "written": written_texts(facts),
         "scores": facts.scores,
         "number": number,
         "sentence": sentence,
@@ -98,6 +106,9 @@ def _context(facts: RunFacts) -> dict[str, Any]:
         "group_lines": group_lines(facts),
         "load_rows": load_rows(facts),
         "worst": [_worst_card(item) for item in facts.worst[:_MOST_WORST]],
+        "generated": generated_context(facts),
+        "parts": part_rows(facts.scores),
+        "forecasts": forecast_context(facts),
         "machine": [
             (name, value)
             for name, value in facts.environment.items()
@@ -106,6 +117,7 @@ def _context(facts: RunFacts) -> dict[str, Any]:
         "repeat": repeat,
         "onward": onward,
         **_score_context(facts),
+        **decision_context(facts),
     }
 
 
@@ -138,7 +150,7 @@ def _score_context(facts: RunFacts) -> dict[str, Any]:
     if facts.schema is not None and facts.evaluation is not None:
         if facts.schema.task == "regression":
             context["error_sentence"] = error_sentence(facts.evaluation)
-        else:
+        elif facts.schema.classes:
             context["class_rows"] = class_rows(facts.schema, facts.evaluation)
             context["calibration_error"] = expected_calibration_error(
                 facts.evaluation.predictions, facts.evaluation.targets

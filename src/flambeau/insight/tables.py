@@ -11,6 +11,7 @@ import numpy as np
 
 from flambeau.insight.facts import Evaluation, RecipeLine, RunFacts
 from flambeau.insight.plots_of_errors import confusion_counts
+from flambeau.insight.texts import noun_of, onward_commands
 from flambeau.insight.training_tables import peak_memory
 from flambeau.insight.wording import (
     METRIC_MEANINGS,
@@ -31,8 +32,13 @@ _SECTION_TITLES = {
     "image": "Pictures",
     "table": "Table",
     "model": "Model",
+    "mixed": "Columns of several kinds",
     "training": "Training",
     "evaluation": "Evaluation",
+    "generate": "Made pictures",
+    "forecast": "Forecast",
+    "language": "Language",
+    "chat": "Chat",
 }
 
 
@@ -57,15 +63,28 @@ def headline(facts: RunFacts) -> tuple[str, str]:
     rows = (
         len(facts.evaluation.targets) if facts.evaluation else int((scores.get("rows") or {}).get("test", 0))
     )
-    noun = "picture" if schema.source == "pictures" else "row"
+    noun = "token" if schema.task == "language" else noun_of(schema)
     folds = "cross-validation" in str(scores.get("method", ""))
     who = "models trained without them" if folds else "that the model had never seen"
     unseen = f"{count_of(rows, noun)}{' by' if folds else ''} {who}" if rows else f"unseen {noun}s"
     if metric == "accuracy" and schema.task == "classification":
         return value, f"of {unseen} {'is' if rows == 1 else 'are'} classified correctly."
+    if schema.task == "generate":
+        return value, f"is the Fréchet distance of made pictures from {unseen}."
+    if schema.series is not None:
+        ahead = f"{count_of(schema.series.horizon, 'step')} ahead of {count_of(rows, 'window')}"
+        return (
+            value,
+            f"is the {METRIC_TITLES[metric].lower()} of {_few_targets(schema)}, up to {ahead} {who}.",
+        )
     if metric == "rmse":
         return value, f"is the root mean squared error of {schema.target}, on {unseen}."
     return value, f"{METRIC_TITLES[metric].lower()} on {unseen}."
+
+
+def _few_targets(schema: Schema) -> str:
+    names = [] if schema.series is None else list(schema.series.targets)
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} targets"
 
 
 def key_figures(facts: RunFacts) -> list[tuple[str, str]]:
@@ -73,8 +92,9 @@ def key_figures(facts: RunFacts) -> list[tuple[str, str]]:
     figures = []
     schema = facts.schema
     if facts.data.get("count") is not None:
-        figures.append(("samples", f"{facts.data['count']:,}"))
-    if schema is not None and schema.task != "regression":
+        noun = "sample" if schema is None or schema.source != "corpus" else noun_of(schema)
+        figures.append((f"{noun}s", f"{facts.data['count']:,}"))
+    if schema is not None and schema.classes:
         figures.append(("labels" if schema.task == "multilabel" else "classes", f"{len(schema.classes):,}"))
     if schema is not None and schema.source == "table":
         figures.append(("columns used", f"{len(schema.used_columns)} of {len(schema.columns)}"))
@@ -113,7 +133,7 @@ def class_rows(schema: Schema, evaluation: Evaluation) -> list[ClassRow]:
         actual, chosen = targets > 0.5, predictions > 0.5
         hits, support, alarms = (actual & chosen).sum(0), actual.sum(0), chosen.sum(0)
     else:
-        counts = confusion_counts(targets, predictions.argmax(axis=1), len(schema.classes))
+        counts = confusion_counts(targets, evaluation.chosen, len(schema.classes))
         hits, support, alarms = np.diag(counts), counts.sum(1), counts.sum(0)
     rows = [
         ClassRow(
@@ -130,7 +150,7 @@ def class_rows(schema: Schema, evaluation: Evaluation) -> list[ClassRow]:
 
 def confusions(schema: Schema, evaluation: Evaluation, most: int = 6) -> list[tuple[str, str, int, int]]:
     """The most frequent mistakes: (actual, taken for, times, samples of the actual class)."""
-    counts = confusion_counts(evaluation.targets, evaluation.predictions.argmax(axis=1), len(schema.classes))
+    counts = confusion_counts(evaluation.targets, evaluation.chosen, len(schema.classes))
     totals = counts.sum(axis=1)
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
@@ -157,7 +177,8 @@ def split_rows(facts: RunFacts) -> list[tuple[str, int, float, str]]:
         "valid": "chooses the best epoch",
         "test": "never used before the final score",
     }
-    counts = {part: len(split.get(part) or []) for part in purposes}
+    told = split.get("counts") or {}
+    counts = {part: int(told.get(part) or len(split.get(part) or [])) for part in purposes}
     total = sum(counts.values()) or 1
     return [(part, counts[part], counts[part] / total, purposes[part]) for part in purposes if counts[part]]
 
@@ -185,6 +206,14 @@ def commands(facts: RunFacts) -> tuple[list[tuple[str, str]], list[tuple[str, st
     example = "new.jpg" if facts.schema is not None and facts.schema.source == "pictures" else "new.csv"
     if facts.scores is None:
         return repeat, [(f"flambeau resume {run}", "go on from the last checkpoint")]
+    if facts.schema is not None and onward_commands(facts.schema.task, run):
+        return repeat, onward_commands(facts.schema.task, run)
+    if facts.schema is not None and facts.schema.task == "generate":
+        return repeat, [
+            (f"flambeau sample {run} --count 64", "make more pictures"),
+            (f"flambeau train DATA --task generate --from {run}", "go on with more epochs or new data"),
+            (f"flambeau verify {run}", "check that nothing here has changed since"),
+        ]
     return repeat, [
         (f"flambeau predict {run} {example}", "use the model on new data"),
         (f"flambeau evaluate {run} DATA", "score it on other labelled data"),

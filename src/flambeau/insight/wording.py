@@ -15,8 +15,23 @@ METRIC_TITLES = {
     "log_loss": "Log loss",
     "average_precision": "Mean average precision",
     "mae": "Mean absolute error",
+    "mape": "Mean absolute percentage error",
     "rmse": "Root mean squared error",
     "r2": "R²",
+    "mse": "Mean squared error",
+    "scaled_mse": "Standardised squared error",
+    "scaled_mae": "Standardised absolute error",
+    "mase": "Mean absolute scaled error",
+    "pinball": "Pinball loss",
+    "coverage": "Coverage",
+    "width": "Width of the band",
+    "direction": "Directional accuracy",
+    "top1": "Right answer first",
+    "top5": "Right answer among five",
+    "nats_per_token": "Nats per token",
+    "perplexity": "Perplexity",
+    "bits_per_character": "Bits per character",
+    "frechet_distance": "Fréchet distance",
 }
 METRIC_MEANINGS = {
     "accuracy": "share of samples that are wholly right",
@@ -26,11 +41,30 @@ METRIC_MEANINGS = {
     "log_loss": "how far the probabilities are from the truth; lower is better",
     "average_precision": "area under the precision-recall curve, mean over labels",
     "mae": "how far off a prediction is on average, in the target's units; lower is better",
+    "mape": "how far off a prediction is on average, as a share of the target; lower is better",
     "rmse": "as the mean error, but large misses weigh more; lower is better",
     "r2": "share of the variance explained; 0 is guessing the mean",
+    "mse": "mean of the squared errors, in squared units; lower is better",
+    "scaled_mse": "mean squared error in standard deviations of the training rows, as in papers; lower is better",
+    "scaled_mae": "mean absolute error in standard deviations of the training rows; lower is better",
+    "mase": "mean absolute error beside that of the seasonal naive on training rows; below 1 is better than it",
+    "pinball": "how far off the quantiles are, each weighed as it should be; lower is better",
+    "coverage": "share of what came that lies between the outermost quantiles; best as far apart as they are",
+    "width": "between the outermost quantiles, in the target's units; narrow is better where the coverage is right",
+    "direction": "share of rises and falls from the last known value that were foreseen; a coin gives a half",
+    "top1": "share of new questions whose right answer is found first",
+    "top5": "share of new questions whose right answer is among the first five",
+    "nats_per_token": "how much each next token surprises the model; lower is better",
+    "perplexity": "from how many equally likely tokens it seems to choose; lower is better",
+    "bits_per_character": "how long the text would be if the model packed it; lower is better",
+    "frechet_distance": "how far made pictures are from real ones, in features; lower is better",
 }
-UNBOUNDED_METRICS = frozenset({"log_loss", "mae", "rmse"})
-_PERCENT = frozenset({"accuracy", "balanced_accuracy"})
+UNBOUNDED_METRICS = frozenset(
+    {"frechet_distance", "log_loss", "mae", "mape", "rmse", "nats_per_token", "perplexity", "bits_per_character"}
+    | {"mse", "scaled_mse", "scaled_mae", "mase", "pinball", "width"}
+)
+_PERCENT = frozenset({"top1", "top5", "accuracy", "balanced_accuracy", "mape", "coverage", "direction"})
+_OWN_UNITS = frozenset({"mae", "rmse", "mse", "pinball", "width"})
 
 
 def format_number(value: float | int | None, digits: int = 3) -> str:
@@ -52,7 +86,7 @@ def format_metric(metric: str, value: float | None) -> str:
         return "–"
     if metric in _PERCENT:
         return f"{100 * value:.1f} %"
-    if metric in ("mae", "rmse"):
+    if metric in _OWN_UNITS:
         return format_number(float(value), 4)
     return f"{value:.3f}".replace("-", "−")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from flambeau.errors import ModelError, did_you_mean
 from flambeau.models.joined import Ensemble, JoinedInputs
 from flambeau.models.own import SYNONYMS, build_own, digest_of, load_own_class, own_arguments
 from flambeau.models.whiten import WhitenFirst, whitened_channels, whitened_size
+from flambeau.recipe.generate_options import GenerateOptions
 from flambeau.recipe.options import ModelOptions
 
 
@@ -36,28 +39,15 @@ class ModelSpec:
             raise ModelError("this is not a description of a model", got=repr(data)[:200]) from error
 
 
-def _small_cnn(arguments: dict[str, Any]) -> nn.Module:
-    from flambeau.models.cnn import SmallCNN
+def _picture_net(file: str, name: str) -> Callable[[dict[str, Any]], nn.Module]:
+    """A class of ours for pictures of one size, imported when it is built."""
 
-    return SmallCNN(**{**arguments, "size": tuple(arguments["size"])})
+    def build(arguments: dict[str, Any]) -> nn.Module:
+        made = getattr(import_module(f"flambeau.models.{file}"), name)
+        module: nn.Module = made(**{**arguments, "size": tuple(arguments["size"])})
+        return module
 
-
-def _small_resnet(arguments: dict[str, Any]) -> nn.Module:
-    from flambeau.models.cnn import SmallResNet
-
-    return SmallResNet(**{**arguments, "size": tuple(arguments["size"])})
-
-
-def _fast_cnn(arguments: dict[str, Any]) -> nn.Module:
-    from flambeau.models.fast_cnn import FastCNN
-
-    return FastCNN(**{**arguments, "size": tuple(arguments["size"])})
-
-
-def _resnet(arguments: dict[str, Any]) -> nn.Module:
-    from flambeau.models.resnet import ResNet
-
-    return ResNet(**{**arguments, "size": tuple(arguments["size"])})
+    return build
 
 
 def _tabm(arguments: dict[str, Any]) -> nn.Module:
@@ -87,6 +77,23 @@ def _timm(arguments: dict[str, Any]) -> nn.Module:
     return timm_backbone(**arguments)
 
 
+def _class_of(file: str, name: str, arguments: dict[str, Any]) -> nn.Module:
+    module: nn.Module = getattr(import_module(f"flambeau.models.{file}"), name)(**arguments)
+    return module
+
+
+def _text(name: str, arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.encoders import build_text_model
+
+    return build_text_model(name, arguments)
+
+
+def _forecast(name: str, arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.forecasters import build_forecaster
+
+    return build_forecaster(name, arguments)
+
+
 def _own(arguments: dict[str, Any]) -> nn.Module:
     module = build_own(
         Path(arguments["file"]),
@@ -98,23 +105,46 @@ def _own(arguments: dict[str, Any]) -> nn.Module:
     return module if cardinalities is None else JoinedInputs(module, cardinalities)
 
 
+def _fusion(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.fused import build_fusion
+
+    return build_fusion(arguments)
+
+
 def _ensemble(arguments: dict[str, Any]) -> nn.Module:
     return Ensemble(build_model(ModelSpec.from_json(member)) for member in arguments["members"])
 
 
+def _dcgan(arguments: dict[str, Any]) -> nn.Module:
+    from flambeau.models.gan import Generator
+
+    return Generator(**{**arguments, "size": tuple(arguments["size"])})
+
+
+FORECAST_MODELS = ("ridge", "linear", "nlinear", "dlinear", "tcn", "lstm", "patchtst")
+TEXT_MODELS = ("text_bag", "text_cnn", "lstm", "gru", "rnn", "transformer")
 MODELS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
-    "small_cnn": _small_cnn,
-    "small_resnet": _small_resnet,
-    "fast_cnn": _fast_cnn,
-    "resnet": _resnet,
+    "small_cnn": _picture_net("cnn", "SmallCNN"),
+    "small_resnet": _picture_net("cnn", "SmallResNet"),
+    "fast_cnn": _picture_net("fast_cnn", "FastCNN"),
+    "cnn3d": _picture_net("cnn3d", "CNN3D"),
+    "resnet": _picture_net("resnet", "ResNet"),
     "tabm": _tabm,
     "mlp": _mlp,
     "torchvision": _backbone,
     "timm": _timm,
     "own": _own,
+    "dcgan": _dcgan,
+    "fusion": _fusion,
     "ensemble": _ensemble,
+    "language_transformer": partial(_class_of, "language", "LanguageTransformer"),
+    "language_lstm": partial(_class_of, "language", "LanguageLSTM"),
+    "chat": partial(_class_of, "chat", "ChatModel"),
+    **{name: partial(_forecast, name) for name in FORECAST_MODELS if name != "lstm"},
+    "lstm_forecast": partial(_forecast, "lstm_forecast"),
+    **{name: partial(_text, name) for name in (*TEXT_MODELS, "transformers")},
 }
-PICTURE_MODELS = ("small_cnn", "small_resnet", "fast_cnn", "resnet")
+PICTURE_MODELS = ("small_cnn", "small_resnet", "fast_cnn", "resnet", "cnn3d")
 TABLE_MODELS = ("tabm", "mlp")
 
 
@@ -175,7 +205,7 @@ def _plain_picture_spec(
     options: ModelOptions, *, channels: int, size: tuple[int, int], outputs: int
 ) -> ModelSpec:
     name = options.name or "small_resnet"
-    if name in ("small_cnn", "fast_cnn"):
+    if name in ("small_cnn", "fast_cnn", "cnn3d"):
         arguments = _given(size=list(size), width=options.width, dropout=options.dropout)
     elif name == "small_resnet":
         arguments = _given(
@@ -204,6 +234,12 @@ def _plain_picture_spec(
             },
         )
     return ModelSpec(name, {"channels": channels, "outputs": outputs, **arguments})
+
+
+def generator_spec(options: GenerateOptions, *, channels: int, size: tuple[int, int]) -> ModelSpec:
+    """The description of a generator of pictures (batch, channels, *size) with resolved options."""
+    arguments = _given(latent=options.latent, width=options.width)
+    return ModelSpec("dcgan", {"channels": channels, "size": list(size), **arguments})
 
 
 def table_spec(

@@ -103,7 +103,7 @@ class CategoryEmbedding(nn.Module):
                 known = torch.arange(1, size, device=column.device)
                 blocks.append((column.unsqueeze(-1) == known).float())
         if not blocks:
-            return categories.new_zeros((len(categories), 0), dtype=torch.float32)
+            return categories.new_zeros((categories.shape[0], 0), dtype=torch.float32)
         return torch.cat(blocks, dim=1)
 
 

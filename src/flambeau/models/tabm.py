@@ -61,7 +61,7 @@ class TabM(nn.Module):
         self.features = TableFeatures(
             number_features, cardinalities, bins=bins, embedding_width=embedding_width
         )
-        self.scales = nn.Parameter(_draw_scales(members, self.features.widths, signs_only=bins == 0))
+        self.scales = nn.Parameter(draw_scales(members, self.features.widths, signs_only=bins == 0))
         self.first = nn.Linear(self.features.width, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.dropout = dropout
@@ -91,7 +91,7 @@ class TabM(nn.Module):
         return F.dropout(torch.relu(units), self.dropout, self.training)
 
 
-def _draw_scales(members: int, widths: Sequence[int], *, signs_only: bool) -> Tensor:
+def draw_scales(members: int, widths: Sequence[int], *, signs_only: bool) -> Tensor:
     """(members, sum of widths): one random number for each member and feature, repeated over the feature's units."""
     drawn = torch.randn(members, len(widths))
     if signs_only:

@@ -8,7 +8,8 @@ from flambeau.errors import RecipeError, did_you_mean
 from flambeau.evaluation.metrics import main_metric, task_metrics
 from flambeau.planning.machine import Machine
 from flambeau.planning.rules import OWN_LOSS_REASON
-from flambeau.recipe import Choices
+from flambeau.planning.words import find_words, is_medical, positive_class
+from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.fields import is_own
 from flambeau.schema import Schema
 
@@ -19,8 +20,37 @@ SMALL_VALIDATION = 500
 IMBALANCE_OF_PICTURES, IMBALANCE_OF_TABLES = 2.0, 10.0
 
 
+def check_epochs(choices: Choices, task: str) -> None:
+    """Raises RecipeError where no step is taken by a model that learns by steps."""
+    if choices.recipe.training.epochs == 0 and task != "forecast":
+        raise RecipeError(
+            "training.epochs: 0 is for forecasts by ridge regression, whose weights are solved for",
+            got=f"0, and this is {task}",
+            expected="an integer from 1 to 100,000",
+        )
+
+
+def check_whole_batches(recipe: Recipe) -> None:
+    """A Sharpe ratio compares the windows of a batch with each other: that of parts is not the batch's."""
+    if recipe.training.loss.name != "sharpe":
+        return
+    cuts = {
+        "training.micro_batch": recipe.training.micro_batch is not None,
+        "training.memory_limit_gb": recipe.training.memory_limit_gb is not None,
+        "devices": recipe.devices > 1,
+    }
+    for key, cut in cuts.items():
+        if cut:
+            raise RecipeError(
+                f"the loss sharpe compares the windows of a batch with each other, and {key} cuts batches into parts",
+                expected=f"the usual value of {key}, or the loss directional",
+                command="--loss directional",
+            )
+
+
 def plan_machine(choices: Choices, machine: Machine, *, rows: int, schema: Schema) -> None:
     """Fill in the device and the threads."""
+    check_epochs(choices, schema.task)
     reasons = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}
     choices.choose("device", machine["device"], reasons[machine["device"]])
     picture = schema.picture
@@ -53,6 +83,49 @@ def plan_score(choices: Choices, *, rows: int, schema: Schema, came_split: bool)
             expected=", ".join(known),
             hint=did_you_mean(str(chosen), known),
         )
+    plan_operating_point(choices, schema)
+
+
+def plan_operating_point(choices: Choices, schema: Schema) -> None:
+    """Fill in where two classes are decided between: of pictures of bodies not at one half.
+
+    Raises RecipeError for a point of what is not two classes, or for a class that is not there.
+    """
+    key = "evaluation.operating_point"
+    options = choices.recipe.evaluation
+    given = options.operating_point
+    if schema.task != "classification" or len(schema.classes) != 2:
+        if given not in (None, "half"):
+            raise RecipeError(
+                f"{key} is for two classes, and this is {schema.task}",
+                got=f"{given} with {len(schema.classes)} classes",
+                expected="the recipe without it",
+            )
+        if options.positive is not None:
+            raise RecipeError(
+                f"evaluation.positive is for two classes, and this is {schema.task}",
+                got=f"{options.positive} with {len(schema.classes)} classes",
+                expected="the recipe without it",
+            )
+        return
+    if options.positive is not None and options.positive not in schema.classes:
+        raise RecipeError(
+            f"evaluation.positive: there is no class '{options.positive}'",
+            expected=" or ".join(schema.classes),
+            hint=did_you_mean(options.positive, schema.classes),
+        )
+    positive, why = options.positive or "", ""
+    if not positive:
+        positive, why = positive_class(schema.classes)
+    words = find_words({"source": choices.recipe.source, "target": schema.target}, schema.classes)
+    if is_medical(schema.picture, words):
+        reason = (
+            f"'{positive}' is answered where sensitivity and specificity are best together in validation; "
+            "sensitivity=0.95 would miss fewer"
+        )
+        choices.choose(key, "youden", reason)
+    if choices.recipe.evaluation.operating_point not in (None, "half"):
+        choices.choose("evaluation.positive", positive, why)
 
 
 def _check_shares(choices: Choices) -> None:
@@ -87,12 +160,16 @@ def plan_class_weights(choices: Choices, *, targets: np.ndarray, schema: Schema)
     if loss is not None and is_own(loss):
         choices.choose(key, "none", OWN_LOSS_REASON)
         return
+    if choices.recipe.training.sampler == "weighted":
+        choices.choose(key, "none", "training.sampler draws rare classes more often already")
+        return
     counts = class_counts(targets, len(schema.classes))
     present = counts[counts > 0]
     ratio = float(present.max() / present.min()) if len(present) else 1.0
     limit = IMBALANCE_OF_PICTURES if schema.source == "pictures" else IMBALANCE_OF_TABLES
     if ratio > limit:
-        choices.choose(key, "balanced", f"the largest class is {ratio:.1f} times the smallest")
+        other = "training.sampler=weighted and --loss focal are other ways"
+        choices.choose(key, "balanced", f"the largest class is {ratio:.1f} times the smallest; {other}")
     else:
         choices.choose(key, "none", f"the largest class is {ratio:.1f} times the smallest: balanced enough")
 

@@ -34,26 +34,32 @@ class Situation:
         task: classification, multilabel or regression.
         pictures: whether the samples are pictures.
         pretrained: whether the body begins at weights of torchvision or timm.
+        mixed: whether the samples are a table with pictures or texts beside other columns.
+        texts: whether texts are "alone" or "beside" other columns; "" for none.
     """
 
     recipe: Recipe
     task: str
     pictures: bool
     pretrained: bool
+    mixed: bool = False
+    texts: str = ""
 
 
 # From the situation, the last part of an option's key and its value to what makes it idle; "" where nothing does.
 Idle = Callable[[Situation, str, Any], str]
 
 
-def effect_findings(choices: Choices, *, task: str, pictures: bool, pretrained: bool) -> list[Finding]:
+def effect_findings(
+    choices: Choices, *, task: str, pictures: bool, pretrained: bool, mixed: bool = False, texts: str = ""
+) -> list[Finding]:
     """A finding for each given value that has no effect. Values at their default are as good as not given.
 
     Args:
         choices: with everything chosen.
-        task, pictures, pretrained: see `Situation`.
+        task, pictures, pretrained, mixed, texts: see `Situation`.
     """
-    situation = Situation(choices.recipe, task, pictures, pretrained)
+    situation = Situation(choices.recipe, task, pictures, pretrained, mixed, texts)
     findings = []
     for key, option in options().items():
         if option.section is not None or not came_from_person(choices, key):
@@ -135,7 +141,7 @@ def _own_model(situation: Situation, name: str, value: Any) -> str:
 
 
 def _ready_made(situation: Situation, name: str, value: Any) -> str:
-    if situation.pretrained:
+    if situation.pretrained and not situation.mixed:
         return "with pretrained weights, which decide the model's layers"
     return _own_model(situation, name, value)
 
@@ -150,11 +156,44 @@ def _not_mirrored(situation: Situation, name: str, value: Any) -> str:
 
 
 def _for_pictures(situation: Situation, name: str, value: Any) -> str:
-    return "" if situation.pictures else "on a table"
+    if situation.texts == "alone":
+        return "on texts"
+    return "" if situation.pictures or situation.mixed else "on a table"
+
+
+def _for_mixed(situation: Situation, name: str, value: Any) -> str:
+    if not situation.mixed:
+        return "where no pictures or texts stand beside other columns"
+    return "with pretrained weights" * (situation.pretrained and name in ("pictures", "picture_channels"))
+
+
+def _for_series(situation: Situation, name: str, value: Any) -> str:
+    if situation.task != "forecast":
+        return "where no time series is forecast"
+    ridge = name in ("penalty", "shared", "cross") and situation.recipe.model.name != "ridge"
+    return f"with {situation.recipe.model.name}: it is for ridge" if ridge else ""
 
 
 def _for_tables(situation: Situation, name: str, value: Any) -> str:
+    if situation.texts == "alone":
+        return "on texts"
     return "on pictures" if situation.pictures else ""
+
+
+def _for_texts(situation: Situation, name: str, value: Any) -> str:
+    if not situation.texts:
+        return "where there are no texts"
+    if name == "token_dropout":
+        return _own_model(situation, name, value)
+    model = situation.recipe.model.name or ""
+    if name == "heads" and situation.texts == "alone":
+        return "" if model == "transformer" else f"with {model}: it is for a transformer"
+    return ""
+
+
+def _flat_texts(situation: Situation, name: str, value: Any) -> str:
+    flat = situation.recipe.model.name in ("text_bag", "text_cnn")
+    return f"with {situation.recipe.model.name}, which has no layers to count" if flat else ""
 
 
 RULES: dict[str, tuple[Idle, ...]] = {
@@ -164,14 +203,21 @@ RULES: dict[str, tuple[Idle, ...]] = {
         for name in ("warmup", "end", "step_size", "milestones", "gamma", "patience")
     },
     **{f"training.loss.{name}": (_loss,) for name in ("gamma", "delta", "quantile")},
-    **{f"training.{name}": (_not_classes,) for name in ("label_smoothing", "class_weights")},
+    **{f"training.{name}": (_not_classes,) for name in ("label_smoothing", "class_weights", "sampler")},
     **dict.fromkeys(FROM_PRETRAINED, (_from_scratch,)),
+    "split.rows": (_for_series,),
     "model.width": (_ready_made,),
-    "model.depth": (_ready_made,),
+    "model.depth": (_ready_made, _flat_texts),
     "model.dropout": (_own_model,),
     "model.members": (_ready_made, partial(_not_model, model="tabm")),
     "model.activation": (_ready_made, partial(_not_model, model="mlp")),
     "model.normalisation": (_ready_made, partial(_not_model, model="mlp")),
     "image.augment.flip_alternate": (_for_pictures, _not_mirrored),
 }
-RULES_OF_SECTIONS: dict[str, Idle] = {"image.": _for_pictures, "table.": _for_tables}
+RULES_OF_SECTIONS: dict[str, Idle] = {
+    "image.": _for_pictures,
+    "table.": _for_tables,
+    "mixed.": _for_mixed,
+    "text.": _for_texts,
+    "forecast.": _for_series,
+}

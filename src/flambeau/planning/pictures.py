@@ -6,7 +6,6 @@ numbers are in docs/log.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,16 @@ from flambeau.planning.rules import (
     plan_optimizer,
     plan_schedule,
     plan_whole_batches,
+)
+from flambeau.planning.scans import VOLUME_SIDES, facts_as_read, plan_scans
+from flambeau.planning.words import (
+    DIRECTED_WORDS,
+    MEDICAL_WORDS,
+    UNDIRECTED_WORDS,
+    are_symbols,
+    find_words,
+    has_word,
+    is_medical,
 )
 from flambeau.recipe import Choices
 from flambeau.schema import PictureFacts
@@ -41,23 +50,6 @@ LARGEST_TINY_SIDE = 40
 # Sides are multiples of this, which the halvings of every net divide without a remainder.
 SIDE_STEP = 8
 FEWEST_PIXELS_A_SIDE = 16
-
-# Where left and right, or up and down, carry the meaning.
-DIRECTED_WORDS = """
-    digit digits letter letters character characters char chars alphabet mnist emnist kmnist svhn number
-    numbers numeral numerals words ocr sign signs signals gesture gestures
-    arrow arrows left right
-    handwritten handwriting
-"""
-MEDICAL_WORDS = """
-    xray xrays x-ray x-rays radiograph radiographs radiography radiology chest lung lungs scan scans mri ct dicom
-    dcm medical pneumonia tumor tumors tumour tumours brain retina retinal fundus oct ultrasound mammogram
-"""
-# Seen from above or through a microscope, where no side is up.
-UNDIRECTED_WORDS = """
-    cell cells blood microscope microscopy histology pathology satellite aerial galaxy
-    galaxies plankton pollen
-"""
 
 
 def plan_pictures(
@@ -87,6 +79,8 @@ def plan_pictures(
     check_init(choices, pretrained=pretrained)
     plan_whole_batches(choices, rows=rows)
     words = find_words(hints, classes)
+    plan_scans(choices, facts, pretrained=pretrained, device=machine["device"])
+    facts = facts_as_read(facts, choices.recipe)
     plan_size(choices, facts, rows=rows, pretrained=pretrained, device=machine["device"])
     plan_channels(choices, facts, pretrained=pretrained)
     plan_fast_pictures(choices, rows=rows, device=machine["device"])
@@ -98,29 +92,14 @@ def plan_pictures(
     plan_numbers(choices, machine, pictures=True)
 
 
-def find_words(hints: Mapping[str, Any], classes: tuple[str, ...]) -> set[str]:
-    """The words, in lower case, in the source's last two parts, the target and the classes."""
-    source = "/".join(re.split(r"[/\\]", str(hints.get("source") or ""))[-2:])
-    text = " ".join([source, str(hints.get("target") or ""), *classes])
-    parts = [part.lower() for part in re.split(r"[^0-9a-zA-Z-]+", text) if part]
-    return {word for part in parts for word in (part, *part.split("-"))}
-
-
-def has_word(words: set[str], known: str) -> bool:
-    """Whether any of the words is among the known ones, which are separated by blanks."""
-    return not words.isdisjoint(known.split())
-
-
-def are_symbols(classes: tuple[str, ...]) -> bool:
-    """Whether the classes look like digits or letters: each name is one character, or a number."""
-    return len(classes) > 1 and all(len(name.strip()) == 1 or name.strip().isdigit() for name in classes)
-
-
 def plan_size(choices: Choices, facts: PictureFacts, *, rows: int, pretrained: bool, device: str) -> None:
     """Fill in height and width: native for small pictures, else an area that the device can work through."""
     native = (facts.height, facts.width)
     words = f"{facts.height}x{facts.width}"
-    if pretrained:
+    if choices.recipe.scan.volume:
+        size = fit_area(native, VOLUME_SIDES[device], enlarge=False)
+        reason = f"the shape of the median slice ({words}) at an area that suits a 3-D net here"
+    elif pretrained:
         if max(native) <= LARGEST_TINY_SIDE:
             size = fit_area(native, SMALLEST_PRETRAINED_SIDE, enlarge=True)
             reason = f"{words} pictures are enlarged: the pretrained filters look for larger things"
@@ -157,7 +136,8 @@ def fit_area(native: tuple[int, int], side: int, *, enlarge: bool) -> tuple[int,
 def plan_channels(choices: Choices, facts: PictureFacts, *, pretrained: bool) -> None:
     """Fill in channels and the statistics of normalisation."""
     kind = {1: "the pictures are grey", 3: "the pictures have colours"}
-    choices.choose("image.channels", facts.channels, kind.get(facts.channels, "as many as the pictures have"))
+    other = "one for each slice" if choices.recipe.scan.volume else "as many as the pictures have"
+    choices.choose("image.channels", facts.channels, kind.get(facts.channels, other))
     if pretrained and choices.get("image.channels") in (1, 3):
         choices.choose("image.normalise", "imagenet", "what the pretrained weights were trained with")
     else:
@@ -168,18 +148,21 @@ def plan_augmentation(
     choices: Choices, facts: PictureFacts, classes: tuple[str, ...], words: set[str], *, pretrained: bool
 ) -> None:
     """Fill in the random changes: only those that leave the meaning as it is."""
-    medical, directed = (
-        has_word(words, MEDICAL_WORDS),
-        has_word(words, DIRECTED_WORDS) or are_symbols(classes),
-    )
-    undirected = has_word(words, UNDIRECTED_WORDS) and not directed
+    medical = is_medical(facts, words)
+    directed = not facts.scans and (has_word(words, DIRECTED_WORDS) or (are_symbols(classes) and not medical))
+    undirected = has_word(words, UNDIRECTED_WORDS) and not directed and not facts.scans
     key = "image.augment."
     if directed:
         flips = (False, False, "a mirrored digit, letter or sign is another one, or none")
     elif undirected:
         flips = (True, True, "seen through a microscope or from above, no side is up")
     elif medical:
-        flips = (False, False, "left and right differ in a body")
+        named = f"their names say '{', '.join(sorted(words & set(MEDICAL_WORDS.split())))}'"
+        flips = (
+            False,
+            False,
+            f"left and right differ in a body: {named if not facts.scans else 'these are scans'}",
+        )
     else:
         flips = (True, False, "a mirrored photo is as likely; one upside down is not")
     choices.choose(key + "flip_horizontal", flips[0], flips[2])
@@ -187,10 +170,15 @@ def plan_augmentation(
     mirrored = bool(choices.recipe.image.augment.flip_horizontal)
     reason = "trained on both, so both answers count" if mirrored else "it was not trained on mirror images"
     choices.choose("image.flip_average", mirrored, reason)
-    shift, scale, rotate = (0.06, 0.1, 8.0) if medical else (0.08, 0.2 if pretrained else 0.1, 10.0)
+    shift, scale, rotate = (0.06, 0.1, 0.0) if medical else (0.08, 0.2 if pretrained else 0.1, 10.0)
     choices.choose(key + "shift", shift, "the thing is not always in the middle")
     choices.choose(key + "scale", scale, "the thing is not always equally large")
-    choices.choose(key + "rotate", rotate, "nothing is ever quite upright")
+    why = (
+        "a scan is taken upright; a rotation is for you to ask for"
+        if medical
+        else "nothing is ever quite upright"
+    )
+    choices.choose(key + "rotate", rotate, why)
     tiny = facts.channels == 1 and max(facts.height, facts.width) <= NATIVE_SIDE // 2 and not medical
     light = "ink on paper: light says nothing" if tiny else "light and exposure vary"
     choices.choose(key + "brightness", 0.0 if tiny else 0.1, light)
@@ -209,7 +197,9 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
     if pretrained:
         return
     height, width = choices.get("image.size")
-    if max(height, width) <= LARGEST_SMALL_NET_SIDE:
+    if choices.recipe.scan.volume:
+        name = choices.choose("model.name", "cnn3d", "a 3-D net sees the slices of a volume together")
+    elif max(height, width) <= LARGEST_SMALL_NET_SIDE:
         name = choices.choose("model.name", "small_resnet", "a short residual net, made for small pictures")
     else:
         name = choices.choose(
@@ -225,6 +215,9 @@ def plan_picture_model(choices: Choices, *, pretrained: bool, device: str) -> No
         choices.choose("model.width", filters, reason)
         choices.choose("model.depth", 1, "one residual block a stage")
         choices.choose("model.dropout", 0.0, "the random changes of the pictures do its work")
+    elif name == "cnn3d":
+        choices.choose("model.width", 8 if device == "cpu" else 16, "volumes are large, and usually few")
+        choices.choose("model.dropout", 0.1, "volumes are usually few")
     elif name == "resnet":
         filters, reason = (32, "half of ResNet-18") if device == "cpu" else (64, "as ResNet-18")
         choices.choose("model.width", filters, reason)

@@ -15,9 +15,12 @@ from flambeau.schema import Finding
 from flambeau.training.names import LOSSES
 
 USUAL_LOSS_REASONS = {
+    "forecast": "its least value is at the mean of what may come",
     "classification": "classes exclude each other",
     "multilabel": "each label is a yes or no of its own",
     "regression": "its least value is at the mean, which squared errors are judged by",
+    "language": "its exponential is the perplexity that language models are judged by",
+    "chat": "the likelihood of the right answers",
 }
 OWN_LOSS_REASON = "a loss of your own is called with outputs and targets alone"
 ADAM_NAMES = ("adamw", "adam", "nadam", "rmsprop", "muon")
@@ -54,7 +57,7 @@ def plan_loss(choices: Choices, *, task: str) -> None:
         return
     tasks = [other for other, names in LOSSES.items() if name in names]
     raise RecipeError(
-        f"training.loss.name: '{name}' is a loss for {' and '.join(tasks)}, and this is {task}",
+        f"training.loss.name: '{name}' is a loss for {listed(tasks, 'and')}, and this is {task}",
         got=name,
         expected=listed(LOSSES[task]) + ", or file.py:function",
         hint=did_you_mean(name, LOSSES[task]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau.errors import RecipeError
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import check_init, plan_loss, plan_optimizer, plan_schedule, plan_whole_batches
 from flambeau.recipe import Choices
@@ -48,6 +49,7 @@ def plan_table(
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
     """
     plan_loss(choices, task=task)
+    plan_log_target(choices, task, skewed=None)
     check_init(choices, pretrained=False)
     plan_whole_batches(choices, rows=rows)
     _plan_preparation(choices, rows, number_features)
@@ -56,6 +58,30 @@ def plan_table(
     _plan_steps(choices, rows, task)
     plan_schedule(choices)
     plan_numbers(choices, machine, pictures=False)
+
+
+def plan_log_target(choices: Choices, task: str, *, skewed: bool | None) -> None:
+    """Fill in whether the logarithm of the target is learnt.
+
+    Args:
+        choices: changed in place.
+        task: classification, multilabel or regression.
+        skewed: whether the targets are above 0 and have a long tail; None where they were not looked at.
+
+    Raises:
+        RecipeError: it is asked for where there is no logarithm.
+    """
+    key = "table.log_target"
+    if task != "regression":
+        if choices.recipe.table.log_target:
+            raise RecipeError(f"{key} is for targets that are numbers", got=task, expected="false")
+        choices.choose(key, False, "the target is no number")
+    elif skewed:
+        choices.choose(key, True, "the target is above 0 and has a long tail: errors count as shares of it")
+    elif skewed is None:
+        choices.choose(key, False, "errors count in the target's own unit")
+    else:
+        choices.choose(key, False, "the target has no long tail, or is not always above 0")
 
 
 def bins_for(rows: int, number_features: int) -> tuple[int, str]:

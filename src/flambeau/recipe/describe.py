@@ -16,6 +16,9 @@ from pydantic.fields import FieldInfo
 from flambeau.recipe.fields import OneOf, auto_is_none
 from flambeau.recipe.options import Recipe
 
+# Sections that only one kind of data or task reads.
+SECTIONS_OF_ONE_KIND = frozenset(("chat", "forecast", "generate", "language", "mixed", "scan", "text"))
+
 # What people call options elsewhere, without "_" and "-".
 ALIASES = {
     "accumulate": "training.micro_batch",
@@ -275,7 +278,13 @@ def _by_last_word(key: str, exact: bool) -> list[str]:
     if not exact:
         matches = difflib.get_close_matches(word, list(by_word), n=1, cutoff=0.75)
     found = [known for match in matches for known in by_word[match] if known != key]
-    return sorted(found, key=lambda known: difflib.SequenceMatcher(None, key, known).ratio(), reverse=True)
+
+    def fitness(known: str) -> tuple[bool, float]:
+        # A word alone means the option that all kinds of data share: 'epochs' is training.epochs, not chat.epochs.
+        shared = "." not in key and known.split(".", 1)[0] not in SECTIONS_OF_ONE_KIND
+        return shared, difflib.SequenceMatcher(None, key, known).ratio()
+
+    return sorted(found, key=fitness, reverse=True)
 
 
 def _squeezed(key: str) -> str:

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from flambeau.recipe.chat_options import ChatOptions
 from flambeau.recipe.fields import Auto, OneOf, Section
+from flambeau.recipe.forecast_options import ForecastOptions
+from flambeau.recipe.generate_options import GenerateOptions
+from flambeau.recipe.language_options import LanguageOptions
+from flambeau.recipe.mixed_options import MixedOptions
+from flambeau.recipe.scan_options import ScanOptions
+from flambeau.recipe.text_options import TextOptions
 from flambeau.recipe.training_options import TrainingOptions
 
 
@@ -47,6 +54,8 @@ class DataOptions(Section):
     """The column to predict. Not needed where folders name the classes."""
     test: str | None = None
     """A separate source of test samples, read like the main one; the main one is then split in two."""
+    root: str | None = None
+    """The folder of a data set that is known by name, such as cifar10, with its files as torchvision keeps them."""
     columns: dict[str, ColumnKind] = {}
     """Kinds of columns that flambeau should not guess."""
     drop: list[str] = []
@@ -68,12 +77,16 @@ class SplitOptions(Section):
     """Share of the samples that choose the best epoch; the rest is the untouched test part."""
     group: str | None = None
     """A column whose equal values stay on one side (patients, scenes, users)."""
+    patients: bool = True
+    """Keep pictures of one patient or scene on one side, told by DICOM tags or by names such as patient12_3.png."""
     folds: Auto[Annotated[int, Field(ge=0, le=20)]] = None
     """Folds of cross-validation for the score; 0 for one split."""
     near_duplicates: bool = True
-    """Keep nearly equal pictures on one side."""
+    """Keep nearly equal pictures, and nearly equal texts, on one side."""
     refit: bool = False
     """After the honest test, train once more on all samples, test part included."""
+    rows: Annotated[list[Annotated[int, Field(ge=1)]], Field(max_length=3)] = []
+    """Of time series: rows to train, to choose and to test with, in the order of time, such as [8640, 2880, 2880]."""
 
 
 class AugmentOptions(Section):
@@ -131,13 +144,15 @@ class TableOptions(Section):
     """Bins of the piecewise-linear embedding of a number (Gorishniy et al. 2022); 0 for none."""
     rare: Annotated[int, Field(ge=1)] = 3
     """Categories seen less often than this in training count as one: rare."""
+    log_target: Auto[bool] = None
+    """Learn the logarithm of a target above 0, so that errors count as shares of it."""
 
 
 class ModelOptions(Section):
     """Which model, and how large."""
 
     name: Auto[str] = None
-    """A model of flambeau (small_resnet, fast_cnn, resnet, tabm, mlp), of torchvision or timm, or file.py:Class."""
+    """A model of flambeau (resnet, tabm, text_bag, ...), of torchvision, timm or transformers, or file.py:Class."""
     pretrained: str | None = None
     """Start from these weights: a name of torchvision or timm, or a local .safetensors or .pth state dict."""
     trust_pickle: bool = False
@@ -171,6 +186,10 @@ class EvaluationOptions(Section):
     """Bootstrap resamples of the test part."""
     baselines: bool = True
     """Fit a naive and a simple classical model on the same split."""
+    operating_point: Auto[Annotated[str, Field(pattern=r"^(half|youden|(sensitivity|specificity)=0\.[0-9]+)$")]] = None
+    """Of two classes, what decides: half, youden, sensitivity=0.95 or specificity=0.95 on the validation part."""
+    positive: Auto[str] = None
+    """Of two classes, the one that is looked for: sensitivity is the share of it that is found."""
 
 
 class Recipe(Section):
@@ -178,7 +197,9 @@ class Recipe(Section):
 
     source: str | None = None
     """The data: a folder, a file, or the name of a built-in data set."""
-    task: Auto[Literal["classification", "multilabel", "regression"]] = None
+    task: Auto[
+        Literal["classification", "multilabel", "regression", "forecast", "language", "chat", "generate"]
+    ] = None
     """What is predicted."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of everything random."""
@@ -192,10 +213,17 @@ class Recipe(Section):
     """On a GPU, use only kernels that repeat bit for bit (slower)."""
     log: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     """Where curves are kept too, beside log.jsonl; each needs the extra of its name."""
+    forecast: ForecastOptions = ForecastOptions()
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
     image: ImageOptions = ImageOptions()
+    scan: ScanOptions = ScanOptions()
     table: TableOptions = TableOptions()
+    text: TextOptions = TextOptions()
     model: ModelOptions = ModelOptions()
+    mixed: MixedOptions = MixedOptions()
     training: TrainingOptions = TrainingOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
+    generate: GenerateOptions = GenerateOptions()
+    language: LanguageOptions = LanguageOptions()
+    chat: ChatOptions = ChatOptions()

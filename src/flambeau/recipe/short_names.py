@@ -8,7 +8,9 @@ from typing import Any
 SHORT_NAMES = {
     "target": "data.target",
     "task": "task",
+    "horizon": "forecast.horizon",
     "test": "data.test",
+    "root": "data.root",
     "model": "model.name",
     "pretrained": "model.pretrained",
     "trust_pickle": "model.trust_pickle",

@@ -28,6 +28,8 @@ LossName = Annotated[
             "smooth_l1",
             "huber",
             "quantile",
+            "directional",
+            "sharpe",
         ),
         "file.py:function",
     ),
@@ -94,8 +96,8 @@ class LossOptions(Section):
 class TrainingOptions(Section):
     """How the model is trained."""
 
-    epochs: Auto[Annotated[int, Field(ge=1, le=100_000)]] = None
-    """Passes over the training samples."""
+    epochs: Auto[Annotated[int, Field(ge=0, le=100_000)]] = None
+    """Passes over the training samples; 0 only for models that are solved in closed form."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Wall time for the whole command; sets the epochs from measured speed, which are then fixed."""
     head_epochs: Auto[Annotated[int, Field(ge=0, le=10_000)]] = None
@@ -121,6 +123,8 @@ class TrainingOptions(Section):
     """Share of the target spread over all classes."""
     class_weights: Auto[Literal["balanced", "none"]] = None
     """Weigh classes by the inverse of their frequency."""
+    sampler: Literal["shuffled", "weighted"] = "shuffled"
+    """Which samples an epoch takes: each once, or rare classes as often as frequent ones, drawn anew each epoch."""
     ema: Auto[Annotated[float, Field(ge=0, lt=1)]] = None
     """Decay of the moving average of the weights, which is what is evaluated and kept; 0 for none."""
     clip_norm: Auto[Annotated[float, Field(ge=0)]] = None

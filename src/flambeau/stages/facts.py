@@ -24,11 +24,22 @@ def gather_facts(run: RunFolder, material: Material, test_source: str | None) ->
         material: what was trained on.
         test_source: separate data that tested the model, if the person named some.
     """
+    facts = describe_making(run, test_source)
+    if material.weights is not None:
+        facts["weights"] = describe_weights(material.weights)
+    targets = material.samples.targets
+    if material.samples.schema.task == "regression":
+        facts["target"] = {"low": float(targets.min()), "high": float(targets.max())}
+    return facts
+
+
+def describe_making(run: RunFolder, test_source: str | None = None) -> dict[str, Any]:
+    """What every kind of run tells; arguments as for `gather_facts`."""
     data, split = run.read_json("data.json"), run.read_json("split.json")
     environment = run.read_json("environment.json")
     source = str(data["source"])
     earlier = _facts_of_start(run)
-    facts: dict[str, Any] = {
+    return {
         "name": run.name,
         "made": date.today().isoformat(),
         "data": {
@@ -40,14 +51,10 @@ def gather_facts(run: RunFolder, material: Material, test_source: str | None) ->
         },
         "split": {"method": split["method"], "reason": split["reason"]},
         "findings": _findings(run, [source, *([] if test_source is None else [test_source])]),
-        "weights": earlier.get("weights") if material.weights is None else describe_weights(material.weights),
+        "weights": earlier.get("weights"),
         "earlier": (earlier.get("data") or {}).get("fingerprint"),
         "versions": {name: environment[name] for name in VERSIONS_TOLD if environment.get(name)},
     }
-    targets = material.samples.targets
-    if material.samples.schema.task == "regression":
-        facts["target"] = {"low": float(targets.min()), "high": float(targets.max())}
-    return facts
 
 
 def describe_weights(weights: StartingWeights) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,11 +12,12 @@ from torch.optim import Optimizer
 
 from flambeau.data.batches import INIT_STREAM, Batches, mix_seed
 from flambeau.deploy.bundle import Preparation
-from flambeau.errors import ModelError, RunError
+from flambeau.errors import ModelError
 from flambeau.evaluation.metrics import higher_is_better
-from flambeau.evaluation.validation import Validation, validate_predictions
+from flambeau.evaluation.validation import Validation
 from flambeau.models.backbone import freeze_early_layers
 from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
+from flambeau.models.forecast_ridge import RidgeForecast, solve_ridge
 from flambeau.models.state_dicts import load_partly
 from flambeau.models.whiten import WhitenFirst, rows_to_whiten
 from flambeau.recipe import Recipe
@@ -26,16 +25,21 @@ from flambeau.stages.fitness import check_answer, check_parameters, freeze
 from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
+from flambeau.stages.mixed_model import FusionWeights, choose_fusion, wants_fusion
 from flambeau.stages.passes import set_passes
+from flambeau.stages.sampling import sampling_weights
+from flambeau.stages.series import forecast_spec
 from flambeau.stages.starting_weights import OwnWeights, StartingWeights, tell_report
 from flambeau.stages.technique import Stage, make_loss, make_optimizer, make_technique
+from flambeau.stages.texts import arrangement, choose_text_model
 from flambeau.stages.trial import begin_weights, check_loss, tell_rules
-from flambeau.stages.validating import predict_rows
-from flambeau.training.checkpoint import CheckpointError
+from flambeau.stages.validating import predict_rows, score_rows
 from flambeau.training.loop import Technique
 from flambeau.training.losses import Loss
 from flambeau.training.precision import lay_out
 from flambeau.training.session import Session
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
 
 
@@ -70,8 +74,14 @@ def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) ->
             expected="one of them",
             command="--set model.whiten=false",
         )
+    if isinstance(preparation, SeriesPreparation):
+        return forecast_spec(recipe.model, preparation, recipe.forecast)
+    if isinstance(preparation, TablePreparation) and wants_fusion(preparation, recipe):
+        return choose_fusion(material, preparation, recipe)
     if material.weights is not None:
         return material.weights.spec(schema.outputs, recipe.image.channels or 3, recipe.model.dropout)
+    if isinstance(preparation, TablePreparation) and preparation.text is not None:
+        return choose_text_model(preparation.text, recipe, schema.outputs)
     if isinstance(preparation, TablePreparation):
         return table_spec(
             recipe.model,
@@ -80,6 +90,7 @@ def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) ->
             outputs=schema.outputs,
             bins=recipe.table.bins or 0,
         )
+    assert isinstance(preparation, PicturePreparation)
     return picture_spec(
         recipe.model, channels=preparation.channels, size=preparation.size, outputs=schema.outputs
     )
@@ -87,7 +98,7 @@ def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) ->
 
 def make_model(
     spec: ModelSpec,
-    weights: StartingWeights | OwnWeights | None,
+    weights: StartingWeights | OwnWeights | FusionWeights | None,
     seed: int,
     inputs: tuple[Tensor, ...],
     outputs: int,
@@ -152,18 +163,23 @@ def assemble(
     seed = mix_seed(recipe.seed, INIT_STREAM, stage.number)
     first = feed.gather(torch.from_numpy(train_rows[:2]))
     outputs = material.samples.schema.outputs
-    weights = material.weights or material.own_weights
+    weights: StartingWeights | OwnWeights | FusionWeights | None = material.weights or material.own_weights
+    if spec.name == "fusion" and material.weights is not None:
+        weights = FusionWeights(material.weights)
     model = make_model(spec, weights, seed, first, outputs, recipe, stage.journal).to(device)
     fit_bins(model, feed, train_rows)
     fit_whitening(model, feed, train_rows)
+    fit_closed_form(model, feed, train_rows, valid_rows, recipe)
     if stage.start is not None:
         begin_from(model, stage.start)
     lay_out(model, recipe.training.memory_format or "contiguous")
-    if material.weights is not None and recipe.training.freeze_early:
+    if isinstance(weights, StartingWeights) and recipe.training.freeze_early:
         freeze_early_layers(model, first[0][:1])
+    if isinstance(weights, FusionWeights) and recipe.mixed.frozen:
+        weights.freeze(model)
     begin_epoch = freeze(model, recipe, stage)
     set_passes(model, recipe, first)
-    body = material.weights.body_names(model) if material.weights is not None else []
+    body = weights.body_names(model) if isinstance(weights, StartingWeights | FusionWeights) else []
     batches = Batches(
         gather=feed.train_gather,
         targets=feed.targets,
@@ -171,6 +187,8 @@ def assemble(
         batch_size=recipe.training.batch_size or 64,
         seed=mix_seed(recipe.seed, stage.number),
         change=feed.change,
+        arrange=arrangement(feed.lengths),
+        weights=sampling_weights(feed.targets, train_rows, recipe),
     )
     optimizer = make_optimizer(model, recipe, body, device)
     loss = make_loss(recipe, material, train_rows, device)
@@ -199,7 +217,7 @@ def make_session(
 
     def validate(module: nn.Module) -> Validation:
         predictions = predict_rows(module, feed, valid_rows, task)
-        return validate_predictions(task, metric, material.samples.targets[valid_rows], predictions)
+        return score_rows(material.samples, feed, valid_rows, predictions, metric)
 
     judged = len(valid_rows) > 0
     return Session(
@@ -216,11 +234,28 @@ def make_session(
     )
 
 
+def fit_closed_form(
+    model: nn.Module, feed: Feed, train_rows: np.ndarray, valid_rows: np.ndarray, recipe: Recipe
+) -> None:
+    """Solve for the weights of ridge regression on the training windows."""
+    if isinstance(model, RidgeForecast) and isinstance(feed.preparation, SeriesPreparation):
+        solve_ridge(
+            model,
+            feed.gather,
+            feed.targets,
+            torch.from_numpy(train_rows),
+            torch.from_numpy(valid_rows),
+            penalty=recipe.forecast.penalty or 0.0,
+            quantiles=feed.preparation.quantiles,
+        )
+
+
 def fit_bins(model: nn.Module, feed: Feed, train_rows: np.ndarray) -> None:
     """Give piecewise-linear embeddings the quantiles of the training rows."""
     set_edges = getattr(model, "set_bins", None)
-    if set_edges is not None:
-        numbers = feed.gather(torch.from_numpy(train_rows))[0]
+    preparation = feed.preparation
+    if set_edges is not None and isinstance(preparation, TablePreparation) and preparation.has_cells:
+        numbers = (feed.values or feed.gather)(torch.from_numpy(train_rows))[0]
         set_edges(numbers.cpu().numpy())
 
 
@@ -240,29 +275,3 @@ def begin_from(model: nn.Module, tensors: dict[str, Tensor]) -> None:
             expected="the same model, picture size and columns",
             command="flambeau train … --recipe EARLIER_RUN/recipe.yaml",
         )
-
-
-@contextmanager
-def explained(parts: Parts) -> Iterator[None]:
-    """What goes wrong in a training, told to a person.
-
-    Raises RunError for a checkpoint that cannot be written, ModelError for a loss that diverges or a model that is
-    too large.
-    """
-    folder = parts.session.folder
-    try:
-        yield
-    except CheckpointError as error:
-        raise RunError(
-            "a checkpoint could not be written; the ones before it are kept",
-            where=folder,
-            got=str(error),
-            expected="free space",
-            command=f"flambeau resume {folder.parent.parent}",
-        ) from error
-    except ArithmeticError as error:
-        raise ModelError(
-            "the training diverged", got=str(error), command="--set training.optimizer.lr=…"
-        ) from error
-    except MemoryError as error:
-        raise ModelError("the model does not fit into memory", got=str(error)) from error

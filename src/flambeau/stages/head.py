@@ -15,9 +15,11 @@ from flambeau.data.batches import Batches, gather_tensors, ordered_batches
 from flambeau.evaluation.validation import Validation, validate_predictions
 from flambeau.models.backbone import copy_head, find_head, find_head_dropout, remove_head
 from flambeau.models.freezing import layers_from_head
+from flambeau.models.fusion import Fusion
 from flambeau.recipe import Recipe
 from flambeau.stages.fitting import Parts
 from flambeau.stages.material import Material
+from flambeau.stages.mixed_model import join_body
 from flambeau.stages.technique import make_optimizer, make_schedule
 from flambeau.stages.trial import TRIAL
 from flambeau.stages.validating import batch_of, predict_rows
@@ -60,6 +62,7 @@ def train_head(parts: Parts, recipe: Recipe, features: np.ndarray) -> None:
         rows=torch.arange(len(rows)),
         batch_size=head_batch_size(recipe.training.optimizer.name, recipe.training.batch_size),
         seed=parts.batches.seed,
+        weights=parts.batches.weights,
     )
     alone = nn.Linear(head.in_features, head.out_features).to(device)
     alone.load_state_dict(head.state_dict())
@@ -193,6 +196,8 @@ def whole_model(module: nn.Module, parts: Parts) -> nn.Module:
     """What was trained; where that was the head alone, the whole model with this head."""
     if parts.whole is None:
         return module
+    if isinstance(parts.whole, Fusion):
+        return join_body(module, parts.whole)
     head = module.get_submodule(find_head(module))
     parts.whole.get_submodule(find_head(parts.whole)).load_state_dict(head.state_dict())
     return parts.whole.eval()

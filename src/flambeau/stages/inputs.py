@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flambeau.data.batches import Change, Gather, gather_pixels, gather_tensors
+from flambeau.data.batches import Change, Gather, gather_pixels, gather_tensors, join_gathers
+from flambeau.data.samples import Samples
 from flambeau.deploy.bundle import Preparation
+from flambeau.errors import DataError
+from flambeau.evaluation.forecasts import ForecastScale
+from flambeau.planning.scans import scan_reading
 from flambeau.recipe import Recipe
 from flambeau.stages.material import Material
+from flambeau.stages.mixed import fit_picture_columns, make_mixed_change, picture_gathers
+from flambeau.stages.series import feed_series
 from flambeau.stages.start import Start
+from flambeau.stages.texts import fit_texts, gather_table
 from flambeau.transforms.augment import augment_pictures, change_pictures
 from flambeau.transforms.image import PicturePreparation, fit_pictures
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation, TargetScaler, fit_table, fit_target
 
 Prepare = Callable[[Tensor], Tensor]
@@ -36,6 +44,9 @@ class Feed:
         change: random changes of training batches; None for none.
         targets: of all samples, on the device: class indices (n,), 0/1 (n, labels) or scaled numbers (n,).
         placement: where the inputs are kept and why, in words; empty for tables, which live on the device.
+        scale: of time series, what their errors are measured by.
+        values: of a table with columns of pictures, rows → its other inputs alone.
+        lengths: of texts, (n,) tokens of each sample, on the CPU.
     """
 
     preparation: Preparation
@@ -45,6 +56,9 @@ class Feed:
     change: Change | None
     targets: Tensor
     placement: str = ""
+    values: Gather | None = None
+    scale: ForecastScale | None = None
+    lengths: Tensor | None = None
 
 
 def make_feed(
@@ -58,24 +72,43 @@ def make_feed(
     samples = material.samples
     task = samples.schema.task
     scaler = TargetScaler(0.0, 1.0)
+    if samples.series is not None:
+        earlier = start.preparation if start and isinstance(start.preparation, SeriesPreparation) else None
+        fed = feed_series(samples, fitting_rows, recipe, device, earlier)
+        return Feed(fed.preparation, scaler, fed.gather, fed.gather, None, fed.targets, scale=fed.scale)
     if start is not None:
         scaler = start.scaler
     elif task == "regression":
-        scaler = fit_target(samples.targets[fitting_rows])
+        scaler = fit_target(samples.targets[fitting_rows], log=learns_logarithm(samples, recipe))
     plain = scaler.scale(samples.targets) if task == "regression" else samples.targets
     targets = torch.from_numpy(np.ascontiguousarray(plain)).to(device)
     prepared = None if start is None else start.preparation
     if material.pixels is not None:
         if not isinstance(prepared, PicturePreparation):
             prepared = fit_pixels_of(material.pixels, fitting_rows, recipe)
+            prepared = replace(prepared, scan=scan_reading(recipe, samples.schema.picture))
         classes = len(samples.schema.classes) if task == "classification" else 0
         return _picture_feed(material.pixels, prepared, recipe, device, scaler, targets, classes)
     assert samples.columns is not None
     if not isinstance(prepared, TablePreparation):
         prepared = fit_columns_of(material, fitting_rows, recipe)
-    numbers, categories = prepared.transform(samples.columns)
-    gather = gather_tensors(torch.from_numpy(numbers).to(device), torch.from_numpy(categories).to(device))
-    return Feed(prepared, scaler, gather, gather, None, targets)
+    if prepared.pictures:
+        return _mixed_feed(material, prepared, recipe, device, scaler, targets)
+    gather, lengths = gather_table(prepared, prepared.transform(samples.columns), device)
+    return Feed(prepared, scaler, gather, gather, None, targets, lengths=lengths)
+
+
+def learns_logarithm(samples: Samples, recipe: Recipe) -> bool:
+    """Whether the logarithm of the target is learnt. Raises DataError where a target has none."""
+    if not recipe.table.log_target or samples.schema.source != "table":
+        return False
+    if not np.min(samples.targets) > 0:
+        raise DataError(
+            f"'{samples.schema.target}' is not always above 0, so it has no logarithm",
+            got=f"{np.min(samples.targets):g}",
+            command="--set table.log_target=false",
+        )
+    return True
 
 
 def fit_columns_of(material: Material, fitting_rows: np.ndarray, recipe: Recipe) -> TablePreparation:
@@ -83,8 +116,53 @@ def fit_columns_of(material: Material, fitting_rows: np.ndarray, recipe: Recipe)
     samples = material.samples
     assert samples.columns is not None
     kinds = {column.name: column.kind for column in samples.schema.used_columns}
-    fitted = {name: values[fitting_rows] for name, values in samples.columns.items()}
-    return fit_table(fitted, kinds, scaling=recipe.table.scaling or "quantile", rare=recipe.table.rare)
+    for name in material.column_pixels:
+        kinds.pop(name)
+    fitted = {name: values[fitting_rows] for name, values in samples.columns.items() if name in kinds}
+    prepared = TablePreparation((), ())
+    if kinds:
+        prepared = fit_table(
+            fitted,
+            kinds,
+            scaling=recipe.table.scaling or "quantile",
+            rare=recipe.table.rare,
+            text=fit_texts(samples, fitting_rows, recipe) if "text" in kinds.values() else None,
+        )
+    if not material.column_pixels:
+        return prepared
+    return replace(prepared, pictures=fit_picture_columns(material.column_pixels, fitting_rows, recipe))
+
+
+def _mixed_feed(
+    material: Material,
+    preparation: TablePreparation,
+    recipe: Recipe,
+    device: torch.device,
+    scaler: TargetScaler,
+    targets: Tensor,
+) -> Feed:
+    """What a table with columns of pictures is fed as: its own arrays on the device, pictures by batch."""
+    assert material.samples.columns is not None
+    own: list[Gather] = []
+    lengths: Tensor | None = None
+    if preparation.has_cells or preparation.text is not None:
+        arrays = preparation.transform_values(material.samples.columns)
+        gather, lengths = gather_table(preparation, arrays, device)
+        own.append(gather)
+    columns = material.column_pixels
+    gathers = [
+        join_gathers(
+            [*own, *picture_gathers(preparation.pictures, columns, recipe, device, training=training)]
+        )
+        for training in (True, False)
+    ]
+    change = make_mixed_change(preparation.pictures, recipe)
+    reason = "pictures are copied to the device batch by batch, as they stand beside other columns"
+    numbers = own[0] if own else None
+    train, evaluated = gathers
+    return Feed(
+        preparation, scaler, train, evaluated, change, targets, reason, values=numbers, lengths=lengths
+    )
 
 
 def fit_pixels_of(pixels: np.ndarray, fitting_rows: np.ndarray, recipe: Recipe) -> PicturePreparation:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
+from flambeau.data.picture_paths import PictureFile
 from flambeau.data.split import Split
 from flambeau.evaluation.baselines import fit_baselines
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
 from flambeau.evaluation.uncertainty import bootstrap_intervals, paired_difference
 from flambeau.recipe import Recipe
+from flambeau.stages.binary import Validated
 from flambeau.stages.inputs import Feed
 from flambeau.stages.material import Material
+from flambeau.stages.series_judging import forecast_scores, naive_of, scale_in, worst_forecasts
+from flambeau.stages.small_pixels import small_columns, small_pixels, thin
+from flambeau.stages.texts import judge_texts
 from flambeau.transforms.table import TablePreparation
 
-BASELINE_SIDE = 16
 SMALLEST_PHOTO, MANY_PHOTOS = 32, 50_000
-MOST_PIXEL_ROWS = 20_000
 WORST = 24
+# Of a text that is shown among the worst mistakes.
+MOST_LETTERS = 600
 THUMBNAIL_SIDE = 96
 
 
@@ -35,12 +40,20 @@ class Judged:
         predictions: of the model, in the units of the task.
         baselines: name → predictions on the same rows.
         raw: predictions before they were calibrated.
+        alone: kind of columns → predictions of a model that saw only these.
+        decided: (n,) the classes that are answered; None for other tasks.
+        validated: predictions on the validation rows of each split.
+        thresholds: (n,) the confidence below which each split's model gives up; None where none does.
     """
 
     rows: np.ndarray
     predictions: np.ndarray
     baselines: dict[str, np.ndarray]
     raw: np.ndarray
+    alone: dict[str, np.ndarray] = field(default_factory=dict)
+    decided: np.ndarray | None = None
+    validated: tuple[Validated, ...] = ()
+    thresholds: np.ndarray | None = None
 
 
 def join_judged(parts: list[Judged]) -> Judged:
@@ -53,7 +66,16 @@ def join_judged(parts: list[Judged]) -> Judged:
         np.concatenate([part.predictions for part in parts])[order],
         {name: np.concatenate([part.baselines[name] for part in parts])[order] for name in names},
         np.concatenate([part.raw for part in parts])[order],
+        {name: np.concatenate([part.alone[name] for part in parts])[order] for name in parts[0].alone},
+        _joined([part.decided for part in parts], order),
+        tuple(one for part in parts for one in part.validated),
+        _joined([part.thresholds for part in parts], order),
     )
+
+
+def _joined(parts: list[np.ndarray | None], order: np.ndarray) -> np.ndarray | None:
+    there = [part for part in parts if part is not None]
+    return None if len(there) < len(parts) else np.concatenate(there)[order]
 
 
 def judge_baselines(
@@ -66,13 +88,25 @@ def judge_baselines(
     """
     if not recipe.evaluation.baselines:
         return {}, []
+    if material.samples.series is not None:
+        return naive_of(material.samples, split.test, recipe), []
     schema = material.samples.schema
     known = np.union1d(split.train, split.valid)
+    texts = feed.preparation.text if isinstance(feed.preparation, TablePreparation) else None
+    if (
+        texts is not None
+        and isinstance(feed.preparation, TablePreparation)
+        and not feed.preparation.has_cells
+    ):
+        return judge_texts(material.samples, texts, split, recipe)
     categorical: list[int] = []
     kind: Literal["table", "pixels", "features"] = "table"
     if material.pixels is None:
         assert isinstance(feed.preparation, TablePreparation) and material.samples.columns is not None
-        inputs, categorical = feed.preparation.raw_features(material.samples.columns)
+        if feed.preparation.has_cells:
+            inputs, categorical = feed.preparation.raw_features(material.samples.columns)
+        else:
+            kind, inputs = "pixels", small_columns(material.column_pixels, len(material.samples))
         known_inputs, tested_inputs = inputs[known], inputs[split.test]
     elif features is None:
         kind = "pixels"
@@ -93,33 +127,14 @@ def judge_baselines(
     )
 
 
-def thin(rows: np.ndarray, seed: int) -> np.ndarray:
-    """At most as many rows as a linear model on pixels is fitted on, so that no others are read."""
-    if len(rows) <= MOST_PIXEL_ROWS:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, MOST_PIXEL_ROWS, replace=False))
-
-
-def small_pixels(pixels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(n, height, width, channels) → (wanted rows, features) float32: means over a coarse grid, from 0 to 1."""
-    scale = np.float32(65535 if pixels.dtype == np.uint16 else 255)
-    rows = np.linspace(0, pixels.shape[1], min(BASELINE_SIDE, pixels.shape[1]) + 1).astype(int)[:-1]
-    columns = np.linspace(0, pixels.shape[2], min(BASELINE_SIDE, pixels.shape[2]) + 1).astype(int)[:-1]
-    areas = np.outer(np.diff([*rows, pixels.shape[1]]), np.diff([*columns, pixels.shape[2]]))
-    blocks = []
-    for start in range(0, len(wanted), 512):
-        block = np.asarray(pixels[wanted[start : start + 512]], dtype=np.float32)
-        sums = np.add.reduceat(np.add.reduceat(block, rows, axis=1), columns, axis=2)
-        blocks.append((sums / (areas[None, :, :, None] * scale)).reshape(len(block), -1))
-    return np.concatenate(blocks)
-
-
 def make_scores(
     material: Material, splits: list[Split], judged: Judged, recipe: Recipe, temperature: float
 ) -> dict[str, Any]:
     """The content of scores.json, but for the seconds, which are not over yet."""
     samples = material.samples
     task = samples.schema.task
+    if samples.series is not None:
+        return forecast_scores(samples, splits, judged.rows, judged.predictions, judged.baselines, recipe)
     targets = samples.targets[judged.rows]
     options = recipe.evaluation
     intervals = bootstrap_intervals(
@@ -177,7 +192,7 @@ def compare_with_baselines(
     own = score_predictions(task, targets, judged.predictions)
     others = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
     others = {name: scores for name, scores in others.items() if metric in scores}
-    words = metric.upper() if metric in ("rmse", "mae") else metric.replace("_", " ")
+    words = metric.upper() if metric in ("rmse", "mae", "mape") else metric.replace("_", " ")
     if metric not in own:
         return "These samples define no score.", None
     if not others:
@@ -204,10 +219,15 @@ def compare_with_baselines(
     return f"The model does not beat the best baseline: {comparison}.", "unclear"
 
 
-def worst_mistakes(material: Material, judged: Judged) -> list[dict[str, Any]]:
-    """The tested samples that the model was most wrong about, the worst first."""
+def worst_mistakes(material: Material, judged: Judged, scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tested samples that the model was most wrong about, the worst first.
+
+    `scores` hold the spread of the training rows, which the errors of forecasts are measured by.
+    """
     samples = material.samples
     schema = samples.schema
+    if samples.series is not None:
+        return worst_forecasts(samples, judged.rows, judged.predictions, scale_in(scores))
     targets, predictions = samples.targets[judged.rows], judged.predictions
     if schema.task == "classification":
         errors = 1 - predictions[np.arange(len(targets)), targets]
@@ -246,16 +266,25 @@ def _mistake(material: Material, row: int, prediction: Any, error: float) -> dic
         "predicted": shown,
         "confidence": confidence,
         "error": error,
-        "png": None if material.pixels is None else thumbnail(material.pixels[row]),
+        "png": shown_pictures(material, row),
         "row": None if samples.columns is None else {k: _plain(v[row]) for k, v in samples.columns.items()},
     }
 
 
-def thumbnail(pixels: np.ndarray) -> str:
-    """A small PNG of (height, width, channels), as base64."""
+def shown_pictures(material: Material, row: int) -> str | None:
+    """The sample's picture, or those of its columns side by side, as a small PNG; None where there is none."""
+    if material.pixels is not None:
+        return thumbnail(material.pixels[row])
+    there = [one.pixels[one.places[row]] for one in material.column_pixels.values() if one.places[row] >= 0]
+    return thumbnail(np.concatenate(there, axis=1), len(there)) if there else None
+
+
+def thumbnail(pixels: np.ndarray, pictures: int = 1) -> str:
+    """A small PNG of (height, width, channels), as base64; wider where it shows several pictures."""
     values = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else np.asarray(pixels)
-    image = Image.fromarray(values[..., 0] if values.shape[2] != 3 else values)
-    factor = THUMBNAIL_SIDE / max(image.size)
+    # of many channels, such as slices of a volume, the middle one
+    image = Image.fromarray(values[..., values.shape[2] // 2] if values.shape[2] != 3 else values)
+    factor = THUMBNAIL_SIDE / max(image.height, image.width / pictures)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.NEAREST if factor > 2 else Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
@@ -264,8 +293,12 @@ def thumbnail(pixels: np.ndarray) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, PictureFile):
+        return value.name
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(value)
     if isinstance(value, (float, np.floating)):
         return None if not np.isfinite(value) else round(float(value), 6)
+    if isinstance(value, str) and len(value) > MOST_LETTERS:
+        return value[:MOST_LETTERS] + "…"
     return value

@@ -31,6 +31,8 @@ from flambeau.stages.setting import file_digests
 from flambeau.stages.validating import batch_of
 from flambeau.training.checkpoint import remove_older
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
+from flambeau.transforms.table import TablePreparation
 
 LISTED_CHANGES = 5
 FINAL_NUMBER = 10_000
@@ -129,12 +131,23 @@ def keep_trainings(run: RunFolder, rows: np.ndarray, trainings: list[dict[str, A
 
 def keep_familiar(run: RunFolder, bundle: Bundle, feed: Feed, rows: np.ndarray, journal: Journal) -> None:
     """Write what these rows, on which the kept model was fitted, look like to it: the bundle flags other inputs."""
-    pictures = isinstance(feed.preparation, PicturePreparation)
+    if isinstance(feed.preparation, SeriesPreparation):
+        return  # rows of a series are like those before them or not; the range of their values is told
+    if isinstance(feed.preparation, SeriesPreparation):
+        return
+    kind = "pictures"
+    if isinstance(feed.preparation, TablePreparation):
+        kind = "table" if feed.preparation.has_cells else "texts"
+        if kind == "texts" and feed.preparation.pictures:
+            journal.note("the bundle cannot tell strange inputs: no column of numbers or categories is used")
+            return
     height, width = feed.preparation.size if isinstance(feed.preparation, PicturePreparation) else (0, 0)
     chosen = torch.from_numpy(rows_to_compare(rows, height * width))
-    batches = ordered_batches(feed.gather, chosen, batch_of(feed))
+    # rows are compared by their numbers and categories, for which no picture is opened
+    gather = feed.values if kind == "table" and feed.values is not None else feed.gather
+    batches = ordered_batches(gather, chosen, batch_of(feed))
     try:
-        save_familiar(run.model, fit_familiar(bundle.module, batches, "pictures" if pictures else "table"))
+        save_familiar(run.model, fit_familiar(bundle.module, batches, kind))
     except ValueError as error:
         journal.note(f"the bundle cannot tell inputs that are unlike its training data: {error}")
 
@@ -150,13 +163,19 @@ def keep_result(
     """Write predictions, scores, worst mistakes, the bundle, the report, and the digests of all of it."""
     arrays = {
         "targets": material.samples.targets[judged.rows],
-        "predictions": judged.predictions,
+        # of windows there are many numbers, of which seven digits are enough to draw them
+        "predictions": judged.predictions
+        if material.samples.series is None
+        else judged.predictions.astype(np.float32),
         "indices": judged.rows,
+        **({} if judged.decided is None else {"decided": judged.decided}),
     }
+    if material.samples.series is not None:
+        arrays["times"] = material.samples.series.times[judged.rows]
     run.write_bytes(
         "evaluation.safetensors", save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()})
     )
-    run.write_json("worst.json", worst_mistakes(material, judged))
+    run.write_json("worst.json", worst_mistakes(material, judged, scores))
     run.write_json("scores.json", scores)
     bundle.scores = scores
     save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))
@@ -169,6 +188,8 @@ def keep_result(
 
 def clear_checkpoints(run: RunFolder) -> None:
     """Keep the newest checkpoint of the trainings whose models are kept; those of folds have done their work."""
+    for folder in run.checkpoints.glob("alone-*"):
+        shutil.rmtree(folder)
     trainings = sorted(run.checkpoints.glob("training-*"))
     final = [folder for folder in trainings if int(folder.name.split("-")[1]) >= FINAL_NUMBER]
     for folder in trainings:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from flambeau.data.cache import cached_pictures
-from flambeau.data.check import check_counts, check_parts, check_samples
+from flambeau.data.check import check_counts, check_samples
 from flambeau.data.duplicates import Duplicates, find_duplicates, merge_groups
 from flambeau.data.join import join_test
+from flambeau.data.named import at_place
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import Samples
-from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
-from flambeau.errors import DataError, ModelError, RecipeError
+from flambeau.errors import DataError, ModelError
 from flambeau.planning.common import plan_class_weights, plan_machine, plan_score
 from flambeau.planning.effects import effect_findings
+from flambeau.planning.generate import plan_generate
 from flambeau.planning.machine import Machine
+from flambeau.planning.mixed import is_mixed
 from flambeau.planning.pictures import plan_pictures
+from flambeau.planning.scans import scan_findings, scan_reading
 from flambeau.planning.tables import plan_table
+from flambeau.planning.texts import plan_texts, plan_unknown
 from flambeau.planning.weights import plan_frozen
 from flambeau.recipe import Choices, Recipe
-from flambeau.schema import Finding
+from flambeau.schema import Finding, PictureFacts
 from flambeau.stages.journal import Journal
+from flambeau.stages.mixed import ColumnPixels, plan_and_decode
+from flambeau.stages.series_gather import gather_series
 from flambeau.stages.starting_weights import (
     OwnWeights,
     StartingWeights,
     find_own_weights,
     find_starting_weights,
 )
+from flambeau.stages.texts import find_directory_weights
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Material:
         weights: of a pretrained model, or None.
         findings: of reading and checking.
         own_weights: for a person's own model, or None.
+        column_pixels: the decoded pictures of a table's columns of pictures.
     """
 
     samples: Samples
@@ -52,6 +60,7 @@ class Material:
     weights: StartingWeights | None
     findings: tuple[Finding, ...]
     own_weights: OwnWeights | None = None
+    column_pixels: dict[str, ColumnPixels] = field(default_factory=dict)
 
 
 def read_samples(recipe: Recipe, journal: Journal) -> Samples:
@@ -59,6 +68,8 @@ def read_samples(recipe: Recipe, journal: Journal) -> Samples:
     if recipe.source is None:
         raise DataError("there is nothing to read", expected="a folder, a file or a built-in data set")
     journal.stage("read", f"reading {recipe.source}")
+    recipe = at_place(recipe)
+    assert recipe.source is not None
     samples = read(recipe.source, recipe)
     if recipe.data.test is not None:
         samples = join_test(samples, read_test(recipe.data.test, samples.schema, recipe))
@@ -71,30 +82,47 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
     for finding in samples.findings:
         journal.finding(finding)
     plan_machine(choices, machine, rows=len(samples), schema=schema)
+    if schema.source == "series":
+        samples, told, own = gather_series(samples, choices, machine, journal)
+        return Material(
+            samples, None, Duplicates(np.arange(len(samples))), None, None, samples.findings + told, own
+        )
+    if schema.task == "generate":
+        return _gather_pictures(samples, choices, machine, journal)
     plan_score(choices, rows=len(samples), schema=schema, came_split=samples.parts is not None)
     fitted = np.ones(len(samples), dtype=bool) if samples.parts is None else samples.parts != "test"
     plan_class_weights(choices, targets=samples.targets[fitted], schema=schema)
     plan_frozen(choices)
     if schema.source == "pictures":
         return _gather_pictures(samples, choices, machine, journal)
+    if schema.source == "table" and is_mixed(schema):
+        return _gather_mixed(samples, choices, machine, journal)
     kinds = [column.kind for column in schema.used_columns]
-    plan_table(
-        choices,
-        rows=len(samples),
-        number_features=sum(kind in ("number", "boolean", "date") for kind in kinds),
-        category_features=kinds.count("category"),
-        task=schema.task,
-        classes=len(schema.classes),
-        machine=machine,
-    )
-    weights = find_own_weights(choices, journal)
+    if "text" in kinds:
+        plan_unknown(choices, task=schema.task, classes=schema.classes)
+    if set(kinds) == {"text"}:
+        plan_texts(
+            choices, rows=int(fitted.sum()), task=schema.task, classes=len(schema.classes), machine=machine
+        )
+    else:
+        plan_table(
+            choices,
+            rows=len(samples),
+            number_features=sum(kind in ("number", "boolean", "date") for kind in kinds),
+            category_features=kinds.count("category"),
+            task=schema.task,
+            classes=len(schema.classes),
+            machine=machine,
+        )
+    weights = find_own_weights(choices, journal) or find_directory_weights(choices.recipe, journal)
     if weights is None and choices.recipe.model.pretrained is not None:
         raise ModelError(
             "pretrained weights of torchvision and timm are for pictures, and this is a table",
             got=f"--pretrained {choices.recipe.model.pretrained}",
             expected="--model file.py:Class beside it, or --from RUN to go on from an earlier run",
         )
-    for finding in effect_findings(choices, task=schema.task, pictures=False, pretrained=False):
+    texts = ("alone" if set(kinds) == {"text"} else "beside") if "text" in kinds else ""
+    for finding in effect_findings(choices, task=schema.task, pictures=False, pretrained=False, texts=texts):
         journal.finding(finding)
     return replace(_checked(samples, None, None, (), choices.recipe, journal), own_weights=weights)
 
@@ -104,6 +132,13 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
     facts = schema.picture
     if facts is None or samples.pictures is None:
         raise DataError("there are no pictures in this data", where=choices.recipe.source)
+    if schema.task == "generate":
+        came_split = samples.parts is not None
+        for finding in plan_generate(
+            choices, rows=len(samples), facts=facts, came_split=came_split, machine=machine
+        ):
+            journal.finding(finding)
+        return _decode_pictures(samples, facts, None, choices.recipe, machine, journal)
     weights = find_starting_weights(choices, schema, journal)
     own_weights = find_own_weights(choices, journal)
     plan_pictures(
@@ -116,9 +151,22 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
         hints={"source": str(choices.recipe.source), "target": schema.target},
         machine=machine,
     )
-    for finding in effect_findings(choices, task=schema.task, pictures=True, pretrained=weights is not None):
+    found = effect_findings(choices, task=schema.task, pictures=True, pretrained=weights is not None)
+    for finding in (*found, *scan_findings(choices, facts)):
         journal.finding(finding)
-    recipe = choices.recipe
+    material = _decode_pictures(samples, facts, weights, choices.recipe, machine, journal)
+    return replace(material, own_weights=own_weights)
+
+
+def _decode_pictures(
+    samples: Samples,
+    facts: PictureFacts,
+    weights: StartingWeights | None,
+    recipe: Recipe,
+    machine: Machine,
+    journal: Journal,
+) -> Material:
+    """Decode pictures once, leave out those that cannot be read, and check the rest."""
     assert recipe.image.size is not None and recipe.image.channels is not None
     journal.stage(
         "decode", f"decoding {len(samples):,} pictures at {recipe.image.size[0]}×{recipe.image.size[1]}"
@@ -130,6 +178,7 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
         bits=facts.bits,
         resize=recipe.image.resize,
         interpolation=recipe.image.interpolation,
+        scan=scan_reading(recipe, facts),
         max_pixels=recipe.data.max_pixels,
         cache_gb=recipe.data.cache_gb,
         progress=lambda done, total: journal(
@@ -145,8 +194,14 @@ def _gather_pictures(samples: Samples, choices: Choices, machine: Machine, journ
     readable = np.flatnonzero(cached.readable)
     if len(readable) < len(samples):
         samples = samples.take(readable)
-    material = _checked(samples, cached.pixels, weights, unreadable, recipe, journal)
-    return replace(material, own_weights=own_weights)
+    return _checked(samples, cached.pixels, weights, unreadable, recipe, journal)
+
+
+def _gather_mixed(samples: Samples, choices: Choices, machine: Machine, journal: Journal) -> Material:
+    """A table with columns of several kinds, its pictures decoded."""
+    weights, pixels, findings = plan_and_decode(samples, choices, machine, journal)
+    material = _checked(samples, None, weights, findings, choices.recipe, journal)
+    return replace(material, column_pixels=pixels)
 
 
 def _checked(
@@ -176,65 +231,3 @@ def require_trainable(material: Material) -> None:
 
 def _grouping(duplicates: Duplicates) -> np.ndarray | None:
     return duplicates.groups if duplicates.exact_pairs or duplicates.near_pairs else None
-
-
-def target_strata(samples: Samples) -> np.ndarray:
-    """(n,) integers whose shares are kept equal in all parts."""
-    if samples.schema.task == "classification":
-        return samples.targets
-    if samples.schema.task == "multilabel":
-        return multilabel_strata(samples.targets)
-    return regression_strata(samples.targets)
-
-
-def check_split(material: Material, splits: list[Split], journal: Journal) -> None:
-    """Tell what a split of our own leaves out, such as classes that the test part lacks."""
-    if len(splits) == 1 and material.samples.parts is None:
-        for finding in check_parts(material.samples, material.duplicates, splits[0]):
-            journal.finding(finding)
-
-
-def divide(material: Material, recipe: Recipe) -> list[Split]:
-    """One split, or one a fold of the cross-validation.
-
-    Raises:
-        DataError: the samples cannot be divided so.
-        RecipeError: folds are asked for, and the data came with a test part.
-    """
-    samples, options = material.samples, recipe.split
-    if options.folds and samples.parts is not None:
-        raise RecipeError(
-            "split.folds asks for cross-validation, but the data came with parts of their own",
-            got=f"{options.folds} folds",
-            expected="--folds 0, or the data without their parts",
-        )
-    strata = target_strata(samples)
-    try:
-        if options.folds:
-            share = options.valid / (options.train + options.valid)
-            return fold_indices(
-                len(samples),
-                options.folds,
-                strata=strata,
-                groups=material.groups,
-                seed=recipe.seed,
-                valid_fraction=share,
-            )
-        fractions = (options.train, options.valid)
-        split = split_indices(
-            len(samples),
-            fractions=fractions,
-            strata=strata,
-            groups=material.groups,
-            parts=samples.parts,
-            seed=recipe.seed,
-        )
-    except ValueError as error:
-        raise DataError("the samples cannot be divided", where=recipe.source, got=str(error)) from error
-    if len(split.test) == 0:
-        raise DataError(
-            "no sample is left for an honest test",
-            got=f"split.train {options.train} + split.valid {options.valid}",
-            expected="shares that leave something, or a separate source as --test",
-        )
-    return [split]

@@ -152,6 +152,8 @@ def choose_sharing(trainings: Trainings, split: Split) -> None:
 def needs_trial(recipe: Recipe, *, tune: bool) -> bool:
     """Whether anything is to be tried before the training; a model that is divided may not fit for a trial."""
     options = recipe.training
+    if options.epochs == 0:
+        return False
     asked = tune or options.minutes is not None or options.batch_finder or options.lr_finder
     return asked or options.distributed != "fsdp"
 

@@ -13,7 +13,7 @@ import torch
 from flambeau.data.places import state_folder
 from flambeau.data.split import Split
 from flambeau.errors import ModelError, RecipeError, RunError, did_you_mean
-from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS
+from flambeau.models.build import FORECAST_MODELS, PICTURE_MODELS, TABLE_MODELS, TEXT_MODELS
 from flambeau.planning.machine import limit_memory
 from flambeau.planning.numbers import check_finders, check_passes
 from flambeau.recipe import Recipe
@@ -44,6 +44,9 @@ def with_full_paths(recipe: Recipe, source: str) -> Recipe:
         full.model.pretrained = _full(full.model.pretrained)
     if full.model.name is not None:
         check_model_name(full.model.name)
+        library, _, place = full.model.name.partition("/")
+        if library == "transformers" and place:
+            full.model.name = f"transformers/{_full(place)}"
     for key, name in own_parts(full).items():
         file, part = split_own(name)
         _set(full, key, f"{file}:{part}")
@@ -67,13 +70,14 @@ def with_full_paths(recipe: Recipe, source: str) -> Recipe:
 
 def check_model_name(name: str) -> None:
     """Raises ModelError for a name that no data could make right, before any data are read."""
-    if ":" in name or name.partition("/")[0] in ("torchvision", "timm"):
+    if ":" in name or name.partition("/")[0] in ("torchvision", "timm", "transformers"):
         return
-    known = (*PICTURE_MODELS, *TABLE_MODELS)
+    known = (*PICTURE_MODELS, *TABLE_MODELS, *TEXT_MODELS, *FORECAST_MODELS)
     if name not in known:
         raise ModelError(
             f"there is no model '{name}'",
-            expected=", ".join(known) + ", torchvision/NAME, timm/NAME, or file.py:Class",
+            expected=", ".join(known)
+            + ", torchvision/NAME, timm/NAME, transformers/DIRECTORY, or file.py:Class",
             hint=did_you_mean(name, known),
         )
 

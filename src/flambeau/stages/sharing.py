@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from flambeau.data.batches import mix_seed, share_of_step
 from flambeau.errors import RecipeError
-from flambeau.evaluation.validation import Validation, validate_predictions
+from flambeau.evaluation.validation import Validation
 from flambeau.models.backbone import find_head
 from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS, build_model
 from flambeau.recipe import Recipe
@@ -24,7 +24,7 @@ from flambeau.recipe.fields import is_own
 from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
-from flambeau.stages.validating import predict_rows
+from flambeau.stages.validating import predict_rows, score_rows
 from flambeau.training.average import averaged_copy
 from flambeau.training.distributed import (
     Ranks,
@@ -191,8 +191,8 @@ def validate_together(
     own = np.resize(rows, size * ranks.count)[ranks.rank * size : (ranks.rank + 1) * size]
     predictions = torch.from_numpy(predict_rows(module, parts.feed, own, task))
     joined = ranks.join_rows(predictions).numpy()[: len(rows)]
-    targets = material.samples.targets[rows]
-    return ranks.of_first(partial(validate_predictions, task, parts.session.metric, targets, joined))
+    score = partial(score_rows, material.samples, parts.feed, rows, joined, parts.session.metric)
+    return ranks.of_first(score)
 
 
 def unshared(module: nn.Module, parts: Parts, recipe: Recipe, ranks: Ranks) -> nn.Module:

@@ -115,7 +115,7 @@ def choose_length(trainings: Trainings, split: Split, count: int, *, tune: bool)
 
 def with_trained_head(parts: Parts, trainings: Trainings) -> Parts:
     """The parts as they are when the whole model begins to train: a new pretrained head was trained before."""
-    if trainings.material.weights is not None and parts.whole is None:
+    if trainings.material.weights is not None and parts.whole is None and parts.spec.name != "fusion":
         silent = replace(parts.session, writes=False, listen=lambda record: None)
         parts.session = silent
         trainings.train_head(parts)

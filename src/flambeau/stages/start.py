@@ -19,6 +19,7 @@ from flambeau.deploy.files import SEEN
 from flambeau.errors import RecipeError, RunError
 from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS, ModelSpec
 from flambeau.models.joined import Ensemble
+from flambeau.planning.scans import choose_scan
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
@@ -135,6 +136,7 @@ def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Jou
     if isinstance(start.preparation, PicturePreparation):
         choices.choose("image.size", start.preparation.size, "as in the earlier run")
         choices.choose("image.channels", start.preparation.channels, "as in the earlier run")
+        choose_scan(choices, start.preparation.scan)
     if choices.recipe.model.pretrained is None and start.name in (*PICTURE_MODELS, *TABLE_MODELS):
         # before pretrained weights on the disk would be found, which are of another model
         choices.choose("model.name", start.name, "as in the earlier run")

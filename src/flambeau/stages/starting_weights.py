@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -105,8 +106,23 @@ class OwnWeights:
         return "what did not match begins as the model's constructor leaves it"
 
 
+class ToldWeights(Protocol):
+    """Weights of which it is told once a run how they fit."""
+
+    @property
+    def origin(self) -> str:
+        """The file or the name they came from."""
+
+    @property
+    def told(self) -> list[str]:
+        """What was told of them already."""
+
+    def rest(self, model: nn.Module) -> str:
+        """What the file does not decide, in words."""
+
+
 def tell_report(
-    weights: StartingWeights | OwnWeights, model: nn.Module, report: LoadReport, journal: Journal
+    weights: ToldWeights, model: nn.Module, report: LoadReport, journal: Journal
 ) -> None:
     """Say once a run what of the weights matched, what was missing, of another shape, or in the file only."""
     if weights.told:

@@ -77,6 +77,7 @@ def make_loss(recipe: Recipe, material: Material, train_rows: np.ndarray, device
         gamma=options.gamma,
         delta=options.delta,
         quantile=options.quantile,
+        quantiles=recipe.forecast.quantiles or () if schema.task == "forecast" else (),
     )
 
 
@@ -187,10 +188,11 @@ def make_clip(recipe: Recipe) -> Clip:
 def make_technique(recipe: Recipe, device: torch.device, stage: Stage) -> Technique:
     """How a step is done, from the recipe."""
     options = recipe.training
-    epochs = stage.epochs or options.epochs or 1
+    # a model that is solved in closed form takes no step
+    epochs = stage.epochs or (1 if options.epochs is None else options.epochs)
     return Technique(
         epochs=epochs,
-        schedule=make_schedule(recipe, epochs),
+        schedule=make_schedule(recipe, max(1, epochs)),
         seed=mix_seed(recipe.seed, stage.number),
         average_decay=options.ema or 0.0,
         clip=make_clip(recipe),

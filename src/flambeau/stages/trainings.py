@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,23 +18,36 @@ from flambeau.deploy.bundle import Preparation
 from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.temperature import fit_temperature
 from flambeau.models.build import ModelSpec, ensemble_spec
+from flambeau.models.fusion import Fusion
 from flambeau.models.joined import Ensemble
 from flambeau.recipe import Choices, Recipe
+from flambeau.schema import PROBABILITY_TASKS
+from flambeau.stages.binary import Validated, validate_members, with_decisions
+from flambeau.stages.dividing import target_strata
 from flambeau.stages.fitting import Parts, assemble
 from flambeau.stages.head import backbone_features, train_head, train_on_features, why_no_features
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, judge_baselines
-from flambeau.stages.material import Material, target_strata
+from flambeau.stages.material import Material
+from flambeau.stages.mixed_model import (
+    Features,
+    encoder_features,
+    feed_of_features,
+    train_on_encoder_features,
+    without_body,
+)
 from flambeau.stages.sharing import share_training
 from flambeau.stages.start import Start
 from flambeau.stages.stopping import StopSwitch
-from flambeau.stages.technique import Stage
+from flambeau.stages.technique import Stage, make_optimizer
 from flambeau.stages.trial import TRIAL
+from flambeau.stages.unknown import threshold_of_members
 from flambeau.stages.validating import predict_rows
 from flambeau.training.distributed import ALONE, Ranks
 from flambeau.training.loop import Technique
 from flambeau.training.steps import step_with_closure
+from flambeau.transforms.table import TablePreparation
 
 
 def asks_again(technique: Technique) -> bool:
@@ -78,6 +91,8 @@ class Fitted:
     temperature: float
     best_epoch: int
     trainings: list[dict[str, Any]]
+    threshold: float = 0.0
+    validated: Validated | None = None
 
 
 @dataclass
@@ -90,6 +105,7 @@ class Trainings:
         start: an earlier run to go on from.
         ranks: the processes that train together.
         stop: whether the person asked to stop.
+        encoded: what a frozen body says of the pictures of columns, as far as that was computed.
         epochs: instead of the recipe's, where the trainings before stopped early and this one cannot.
     """
 
@@ -104,6 +120,7 @@ class Trainings:
     _features: np.ndarray | None = None
     _features_of: Preparation | None = None
     _placement_told: bool = False
+    encoded: Features = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -139,6 +156,8 @@ class Trainings:
 
     def on_features(self, parts: Parts) -> Parts:
         """The same training, of the head alone on features that are computed once, where the body is frozen."""
+        if parts.spec.name == "fusion":
+            return self.on_encoder_features(parts)
         reason = why_no_features(parts, self.recipe)
         tells = parts.number == 0 and parts.session.stage != TRIAL
         if reason is None:
@@ -156,6 +175,34 @@ class Trainings:
             self.journal.note(f"the frozen body's features are not computed once: {reason}")
         return parts
 
+    def on_encoder_features(self, parts: Parts) -> Parts:
+        """The training of a fused model; without its frozen body, if it has one, whose features are computed once."""
+        if self.material.weights is None or not self.recipe.mixed.frozen:
+            return parts
+        features = self.encoder_features(parts.model, parts.feed)
+        make = partial(make_optimizer, recipe=self.recipe, body=[], device=self.device)
+        return train_on_encoder_features(parts, features, self.material, make)
+
+    def encoder_features(self, model: nn.Module, feed: Feed) -> Features:
+        """What the frozen body says of each picture of each column; once for each preparation of pictures."""
+        assert isinstance(feed.preparation, TablePreparation)
+        if not self.encoded.keys() >= set(feed.preparation.pictures):
+            self.journal.stage("features", "computing what the frozen body says of each picture")
+            self.encoded.clear()
+            self.encoded.update(encoder_features(model, self.material, feed.preparation))
+        return self.encoded
+
+    def predict(self, module: nn.Module, feed: Feed, rows: np.ndarray) -> np.ndarray:
+        """Predictions for these rows; those of a frozen body from its features."""
+        task = self.material.samples.schema.task
+        first = module.models[0] if isinstance(module, Ensemble) else module
+        if isinstance(first, Fusion) and self.material.weights is not None and self.recipe.mixed.frozen:
+            features = self.encoder_features(first, feed)
+            return predict_rows(
+                without_body(module), feed_of_features(feed, self.material, features), rows, task
+            )
+        return predict_rows(module, feed, rows, task, flip=self.flip)
+
     def parts_of(
         self, train_rows: np.ndarray, valid_rows: np.ndarray, *, number: int, name: str
     ) -> Iterator[Parts]:
@@ -167,7 +214,8 @@ class Trainings:
             parts = self.parts(
                 feed, train_part, valid_part, number=number + bag, name=title.removeprefix(", ")
             )
-            if self.material.weights is not None and parts.whole is None:
+            has_head = self.material.weights is not None and parts.spec.name != "fusion"
+            if has_head and parts.whole is None:
                 with self.stop.catching():
                     self.ranks.of_first(partial(self.train_head, parts))
             share_training(parts, self.material, self.recipe, self.ranks, self.journal)
@@ -212,23 +260,28 @@ class Trainings:
         task = self.material.samples.schema.task
         temperature = 1.0
         valid_rows = first.parts.valid_rows
-        if self.ranks.first and len(members) == 1 and len(valid_rows) and task != "regression":
-            predictions = predict_rows(first.module, first.parts.feed, valid_rows, task, flip=self.flip)
+        if self.ranks.first and len(members) == 1 and len(valid_rows) and task in PROBABILITY_TASKS:
+            predictions = self.predict(first.module, first.parts.feed, valid_rows)
             temperature = fit_temperature(predictions, self.material.samples.targets[valid_rows])
         whole = first.module if len(members) == 1 else Ensemble(member.module for member in members).eval()
         spec = ensemble_spec([member.parts.spec for member in members])
         best = round(median(member.best_epoch for member in members))
         told = [member.to_json() for member in members]
-        return Fitted(whole, spec, first.parts.feed, temperature, best, told)
+        threshold = threshold_of_members(self, members, temperature)
+        validated = validate_members(self, members, temperature)
+        return Fitted(whole, spec, first.parts.feed, temperature, best, told, threshold, validated)
 
     def judge(self, fitted: Fitted, split: Split) -> Judged:
         """Predictions of the model and of the baselines on the test part of a split."""
         task = self.material.samples.schema.task
-        raw = predict_rows(fitted.module, fitted.feed, split.test, task, flip=self.flip)
+        raw = self.predict(fitted.module, fitted.feed, split.test)
         predictions = raw
-        if task != "regression":
+        if task in PROBABILITY_TASKS:
             predictions = apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")
         baselines, notes = judge_baselines(self.material, fitted.feed, split, self.recipe, self._features)
         for note in notes:
             self.journal.note(note)
-        return Judged(split.test, predictions, baselines, raw)
+        judged = Judged(split.test, predictions, baselines, raw)
+        if self.recipe.text.unknown:
+            judged = replace(judged, thresholds=np.full(len(split.test), fitted.threshold))
+        return with_decisions(judged, fitted.validated)

@@ -73,7 +73,8 @@ def check_loss(
         outputs = model(*feed.gather(some))
     model.train(was_training)
     targets = feed.targets[some.to(feed.targets.device)]
-    if not is_own(name):
+    # targets of forecasts are cut from columns of numbers, so they fit
+    if not is_own(name) and task != "forecast":
         try:
             check_targets(name, feed.targets[rows.to(feed.targets.device)], outputs.shape[-1])
         except ValueError as error:

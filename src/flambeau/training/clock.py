@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import torch
 
 from flambeau.evaluation.validation import Validation
 from flambeau.training.loop import EpochRecord, StepRecord
 from flambeau.training.memory import peak_of_device
-from flambeau.training.state import TrainingState
 
 SECONDS_BETWEEN_STEP_RECORDS = 0.25
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 3.0
@@ -22,6 +24,40 @@ SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 3.0
 TRAINING_TO_WRITING = 10.0
 
 Listener = Callable[[dict[str, Any]], None]
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
+
+
+class Place(Protocol):
+    """Where a training stands."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def samples(self) -> int: ...
+
+
+class Length(Protocol):
+    """How long a training is, and where it runs."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+
+class Timed(Protocol):
+    """A training's state, as far as a clock looks at it."""
+
+    @property
+    def position(self) -> Place: ...
+
+    @property
+    def technique(self) -> Length: ...
 
 
 class TrainingClock:
@@ -36,7 +72,7 @@ class TrainingClock:
 
     def __init__(
         self,
-        state: TrainingState,
+        state: Timed,
         steps: int,
         *,
         stage: str,
@@ -94,8 +130,14 @@ class TrainingClock:
             }
         )
 
-    def tell_epoch(self, record: EpochRecord, validation: Validation | None, improved: bool) -> None:
-        """Tell the end of an epoch."""
+    def tell_epoch(
+        self,
+        record: EpochRecord,
+        validation: Validation | None,
+        improved: bool,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> None:
+        """Tell the end of an epoch, with what else is known of it in `more`."""
         now = time.monotonic()
         seconds = now - self.epoch_started
         self._tell(
@@ -115,6 +157,7 @@ class TrainingClock:
                 "samples_per_second": (record.samples - self.samples) / max(1e-9, seconds),
                 "best": improved,
                 "seconds_left": self._seconds_left(record.epoch + 1, 0),
+                **more,
             }
         )
         self.epoch_started, self.samples = now, 0

@@ -39,6 +39,8 @@ def check_numbers(arguments: Mapping[str, Any], *, judged: bool) -> None:
         judged: whether there are validation batches.
     """
     epochs, patience = arguments["epochs"], arguments["patience"]
+    if epochs == 0:  # in a recipe, 0 is for models that are solved in closed form
+        raise ValueError("epochs: got 0, expected greater than or equal to 1")
     # where a recipe says null, fit says 0
     given = {**arguments, "micro_batch": arguments["micro_batch"] or None}
     given["milestones"] = list(arguments["milestones"])

@@ -125,6 +125,19 @@ def multilabel_focal_loss(outputs: Tensor, targets: Tensor, *, gamma: float) -> 
     return -losses.mean()
 
 
+def token_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of logits (batch, length, vocabulary) against token ids (batch, length), the mean over tokens.
+
+    Negative targets are padding and count for nothing.
+    """
+    return F.cross_entropy(in_full(outputs).flatten(0, 1), targets.flatten().clamp(min=-1), ignore_index=-1)
+
+
+def count_tokens(targets: Tensor) -> int:
+    """Over how many tokens `token_loss` is a mean of these targets (batch, length)."""
+    return int((targets >= 0).sum())
+
+
 def regression_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error of (batch, 1) against (batch,), both in scaled units."""
     outputs, targets = members_as_rows(in_full(outputs), targets)

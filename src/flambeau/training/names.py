@@ -14,6 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flambeau.training.forecast_losses import (
+    forecast_directional_loss,
+    forecast_huber_loss,
+    forecast_l1_loss,
+    forecast_mse_loss,
+    forecast_quantile_loss,
+    forecast_sharpe_loss,
+)
 from flambeau.training.losses import (
     Loss,
     classification_loss,
@@ -27,6 +35,7 @@ from flambeau.training.losses import (
     quantile_loss,
     regression_loss,
     smooth_l1_loss,
+    token_loss,
 )
 from flambeau.training.muon import hidden_weights, make_muon
 from flambeau.training.optimizers import (
@@ -82,6 +91,16 @@ LOSSES: dict[str, dict[str, Callable[..., Tensor]]] = {
         "huber": huber_loss,
         "quantile": quantile_loss,
     },
+    "forecast": {
+        "mse": forecast_mse_loss,
+        "l1": forecast_l1_loss,
+        "huber": forecast_huber_loss,
+        "quantile": forecast_quantile_loss,
+        "directional": forecast_directional_loss,
+        "sharpe": forecast_sharpe_loss,
+    },
+    "language": {"cross_entropy": token_loss},
+    "chat": {"cross_entropy": token_loss},
 }
 
 
@@ -137,7 +156,9 @@ def make_optimizer_of(
 ) -> Optimizer:
     """The optimizer of a rule from `optimizer_rule` over the groups of a model."""
     if getattr(rule, "func", rule) is make_muon:
-        return rule(groups, hidden=hidden_weights(model), device=device)
+        # a model whose first layer is an embedding knows its hidden matrices best
+        own = getattr(model, "hidden_names", None)
+        return rule(groups, hidden=hidden_weights(model) if own is None else own(), device=device)
     return rule(groups, device=device)
 
 
@@ -184,6 +205,7 @@ def loss_function(
     gamma: float = 2.0,
     delta: float = 1.0,
     quantile: float = 0.5,
+    quantiles: Sequence[float] = (),
 ) -> Loss:
     """The loss of that name for that task, with what it knows of these options.
 
@@ -193,6 +215,7 @@ def loss_function(
         gamma: of focal.
         delta: of huber, and of smooth_l1 as its beta.
         quantile: of quantile.
+        quantiles: that are forecast beside the mean.
     """
     known: dict[str, dict[str, Any]] = {
         "focal": {"gamma": gamma},
@@ -206,6 +229,8 @@ def loss_function(
             arguments = {**arguments, "label_smoothing": label_smoothing}
         if class_weights is not None:
             arguments = {**arguments, "class_weights": class_weights}
+    if task == "forecast" and quantiles and name not in ("directional", "sharpe"):
+        arguments = {**arguments, "quantiles": tuple(quantiles)}
     function = LOSSES[task][name]
     return partial(function, **arguments) if arguments else function
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
 from flambeau.training.checkpoint import newest_checkpoint
 from flambeau.training.clock import Listener
-from flambeau.training.snapshot import read_capture
-from flambeau.training.state import TrainingState
+from flambeau.training.snapshot import Captured, read_capture
+
+
+class Restorable(Protocol):
+    """A training's state, as far as checkpoints are put back into it."""
+
+    boundary: Captured | None
+
+    def restore(self, captured: Captured) -> None: ...
+
+    def restore_boundary(self) -> None: ...
 
 
 def resume_state(
-    state: TrainingState,
+    state: Restorable,
     folder: Path,
     *,
     share: Callable[[dict[str, Tensor]], dict[str, Tensor]],

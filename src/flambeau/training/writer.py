@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
 from flambeau.training.checkpoint import check_storable, remove_from, remove_older, write_checkpoint
-from flambeau.training.snapshot import Captured
-from flambeau.training.state import TrainingState
+from flambeau.training.clock import Place
+from flambeau.training.snapshot import Captured, SnapshotBuffers
 
 KEPT_OF_A_KIND = 2
 
@@ -123,6 +123,22 @@ class CheckpointWriter:
             self._thread.shutdown(wait=True)
 
 
+class Capturable(Protocol):
+    """A training's state, as far as its checkpoints are concerned."""
+
+    @property
+    def copies(self) -> SnapshotBuffers: ...
+
+    @property
+    def position(self) -> Place: ...
+
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]: ...
+
+    def can_capture(self, kept: Collection[int]) -> bool: ...
+
+    def capture(self, kept: Collection[int] = ()) -> Captured: ...
+
+
 class StateKeeper:
     """Captures the state of a training and hands it to the writer, each state once.
 
@@ -136,7 +152,7 @@ class StateKeeper:
 
     def __init__(
         self,
-        state: TrainingState,
+        state: Capturable,
         writer: CheckpointWriter,
         steps: int,
         *,

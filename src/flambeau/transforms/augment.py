@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from flambeau.transforms.channels import check_pictures
 from flambeau.transforms.draws import Draws
-from flambeau.transforms.image import check_pictures
 from flambeau.transforms.moves import crop_pictures, flip_pictures
 
 # Zhong et al. 2017, "Random Erasing Data Augmentation": area and aspect ratio of the rectangle.

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from flambeau.transforms.channels import check_pictures, match_channels
+from flambeau.transforms.scan import ScanReading
+
 PictureFit = Literal["stretch", "pad", "crop"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
-
-# ITU-R BT.601, the weights that Pillow and torchvision use for grey from colour.
-LUMA = (0.299, 0.587, 0.114)
 
 # https://docs.pytorch.org/vision/stable/models.html
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -32,13 +32,6 @@ TIE = 2.0**-20
 
 # Beyond this many values of pictures, resampling all channels at once takes more memory than it saves time.
 LARGE_VALUES = 2**22
-
-
-def check_pictures(pictures: Tensor) -> None:
-    """Raise ValueError unless pictures are (batch, channels, height, width) with at least one pixel."""
-    if pictures.ndim != 4 or min(pictures.shape[1:]) < 1:
-        got = f"got shape {tuple(pictures.shape)}"
-        raise ValueError(f"pictures must be (batch, channels, height, width) with at least one pixel, {got}")
 
 
 def resize_pictures(
@@ -156,31 +149,6 @@ def normalise_pictures(
     return normalised.unflatten(2, (width, channels)).permute(0, 3, 1, 2)
 
 
-def match_channels(pictures: Tensor, channels: int) -> Tensor:
-    """Grey from colour by luma, colour from grey by repeating; alpha is dropped; equal counts stay.
-
-    Args:
-        pictures: (batch, channels, height, width), integers or floats.
-        channels: how many are wanted.
-
-    Raises:
-        ValueError: where there is no usual way from one number of channels to the other.
-    """
-    check_pictures(pictures)
-    got = pictures.shape[1]
-    if got == channels:
-        return pictures
-    if got == 1:
-        return pictures.expand(-1, channels, -1, -1)
-    if got == 4 and channels in (1, 3):
-        return match_channels(pictures[:, :3], channels)
-    if got == 3 and channels == 1:
-        weights = torch.tensor(LUMA, device=pictures.device).view(1, 3, 1, 1)
-        grey = (pictures.to(torch.float32) * weights).sum(1, keepdim=True)
-        return (grey if pictures.dtype.is_floating_point else grey.round_()).to(pictures.dtype)
-    raise ValueError(f"cannot make pictures of {channels} channels from pictures of {got}")
-
-
 @dataclass(frozen=True)
 class PicturePreparation:
     """Everything between decoded pixels and the model, fitted on training pictures.
@@ -191,6 +159,7 @@ class PicturePreparation:
         bits: 8 or 16; integers are divided by the largest number of that many bits.
         fit, interpolation: see `resize_pictures`.
         mean, std: one number a channel, on the scale 0 to 1.
+        scan: how DICOM and NIfTI files are read; None where the model was not trained on scans.
     """
 
     size: tuple[int, int]
@@ -200,12 +169,14 @@ class PicturePreparation:
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    scan: ScanReading | None = None
 
     @property
     def load_options(self) -> dict[str, Any]:
         """What a loader of pictures takes by name, so that it gives them as this preparation takes them."""
         names = ("size", "channels", "bits", "fit", "interpolation")
-        return {name: getattr(self, name) for name in names}
+        options = {name: getattr(self, name) for name in names}
+        return options if self.scan is None else {**options, "scan": self.scan}
 
     @property
     def largest(self) -> float:
@@ -247,7 +218,8 @@ class PicturePreparation:
     def from_json(cls, data: Mapping[str, Any]) -> PicturePreparation:
         """The inverse of `to_json`."""
         tuples = {key: tuple(data[key]) for key in ("size", "mean", "std")}
-        return cls(**{**data, **tuples})
+        scan = ScanReading(**data["scan"]) if data.get("scan") else None
+        return cls(**{**data, **tuples, "scan": scan})
 
 
 def fit_pictures(

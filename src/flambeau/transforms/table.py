@@ -1,4 +1,4 @@
-"""Columns of a table to the two arrays that a model takes: scaled numbers and category indices.
+"""Columns of a table to the arrays that a model takes: scaled numbers, category indices, and tokens of texts.
 
 Everything that is learned from data (fill values, scales, vocabularies) is fitted once, on training rows only, and
 kept as plain values that survive JSON unchanged.
@@ -6,50 +6,19 @@ kept as plain values that survive JSON unchanged.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from flambeau.transforms.categories import MISSING, UNKNOWN, CategoryFeature, fit_category
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.mixed import PictureColumn
 from flambeau.transforms.scaling import SCALINGS, NumberFeature, fit_number_column, number_part
+from flambeau.transforms.text import TextPreparation
 
-UNKNOWN = 0
-MISSING = 1
 MOST_RAW_CODES = 255
-
-
-@dataclass(frozen=True)
-class CategoryFeature:
-    """The vocabulary of one category column: index 0 is rare or unknown, 1 is missing, 2 and on are `values`.
-
-    Args:
-        column: the column that it comes from.
-        values: the known values, most frequent first.
-        missing: whether training rows lacked a value; if not, a missing value counts as unknown.
-    """
-
-    column: str
-    values: tuple[str, ...]
-    missing: bool
-
-    @property
-    def cardinality(self) -> int:
-        """How many indices there are, rare and missing included."""
-        return len(self.values) + 2
-
-    @cached_property
-    def _index(self) -> dict[str | None, int]:
-        index: dict[str | None, int] = {value: i for i, value in enumerate(self.values, start=2)}
-        index[None] = MISSING if self.missing else UNKNOWN
-        return index
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """(rows,) object of str or None → (rows,) int64 indices."""
-        codes = (self._index.get(value, UNKNOWN) for value in values.tolist())
-        return np.fromiter(codes, dtype=np.int64, count=len(values))
 
 
 @dataclass(frozen=True)
@@ -59,10 +28,14 @@ class TablePreparation:
     Args:
         numbers: the features of the first array, in order.
         categories: the columns of the second array, in order.
+        text: of all text columns together; None for a table without texts.
+        pictures: of each column of pictures, in order.
     """
 
     numbers: tuple[NumberFeature, ...]
     categories: tuple[CategoryFeature, ...]
+    text: TextPreparation | None = None
+    pictures: tuple[PictureColumn, ...] = ()
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -79,19 +52,49 @@ class TablePreparation:
         """The column of each category feature."""
         return tuple(feature.column for feature in self.categories)
 
-    def transform(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def has_cells(self) -> bool:
+        """Whether there are arrays of numbers and categories: always, unless there are only texts or pictures."""
+        return bool(self.numbers or self.categories or (self.text is None and not self.pictures))
+
+    def transform(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """Prepare rows, of training or not, one by one: no row depends on another.
+
+        Args:
+            columns: name → (rows,) array, as given to `fit_table`; columns that were not fitted are ignored. Those of
+                pictures hold decoded pictures (height, width, channels) uint8 of the prepared size, or None.
+
+        Returns:
+            What `transform_values` gives, then for each column of pictures pixels (rows, height, width, channels)
+            uint8 and present (rows,) float32; see `PictureColumn.encode`.
+
+        Raises:
+            ValueError: a column is absent, or lengths differ.
+        """
+        _count_rows(columns, [picture.column for picture in self.pictures])
+        arrays = self.transform_values(columns)
+        return (*arrays, *(part for one in self.pictures for part in one.encode(columns[one.column])))
+
+    def transform_values(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """The same without pictures.
 
         Args:
             columns: name → (rows,) array, as given to `fit_table`; columns that were not fitted are ignored.
 
         Returns:
-            numbers (rows, number_features) float32, all finite; categories (rows, category_columns) int64.
+            numbers (rows, number_features) float32, all finite, and categories (rows, category_columns) int64, unless
+            there are only texts or pictures; then, if there are texts, tokens (rows, longest) int32, 0 for padding.
 
         Raises:
             ValueError: a column is absent, or lengths differ.
         """
-        rows = _count_rows(columns, [f.column for f in self.numbers] + [f.column for f in self.categories])
+        texts = () if self.text is None else self.text.columns
+        cells = [f.column for f in self.numbers] + [f.column for f in self.categories]
+        rows = _count_rows(columns, [*cells, *texts])
+        found = self._transform_cells(columns, rows) if self.has_cells else ()
+        return found if self.text is None else (*found, self.text.encode(self.text.join(columns)))
+
+    def _transform_cells(self, columns: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.ndarray]:
         numbers = np.empty((rows, len(self.numbers)), dtype=np.float32)
         for position, feature in enumerate(self.numbers):
             numbers[:, position] = feature.scale(number_part(columns[feature.column], feature.part))
@@ -101,9 +104,7 @@ class TablePreparation:
         return numbers, categories
 
     def one_hot(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
-        """One array for models that take one: the numbers, then 0/1 for each known category.
-
-        A rare or unknown value is a block of zeros.
+        """One array for models that take one: numbers, then 0/1 for each known category, 0 for rare and unknown ones.
 
         Returns:
             (rows, number_features + sum of (cardinality - 1)) float32.
@@ -128,10 +129,8 @@ class TablePreparation:
         """
         used = [feature for feature in self.numbers if feature.part != "missing"]
         _count_rows(columns, [f.column for f in used] + [f.column for f in self.categories])
-        arrays = []
-        for feature in used:
-            values = number_part(columns[feature.column], feature.part)
-            arrays.append(np.where(np.isfinite(values), values, np.nan))
+        values = [number_part(columns[feature.column], feature.part) for feature in used]
+        arrays = [np.where(np.isfinite(part), part, np.nan) for part in values]
         for category in self.categories:
             codes = category.encode(columns[category.column]).astype(np.float64)
             codes[codes >= MOST_RAW_CODES] = UNKNOWN
@@ -149,45 +148,77 @@ class TablePreparation:
         """The inverse of `to_json`. Raises ValueError for a dictionary that is not a preparation."""
         try:
             numbers = tuple(
-                NumberFeature(**{**item, "quantiles": tuple(item["quantiles"])}) for item in data["numbers"]
+                NumberFeature(**{**n, "quantiles": tuple(n["quantiles"])}) for n in data["numbers"]
             )
             categories = tuple(
-                CategoryFeature(**{**item, "values": tuple(item["values"])}) for item in data["categories"]
+                CategoryFeature(**{**c, "values": tuple(c["values"])}) for c in data["categories"]
+            )
+            text = TextPreparation.from_json(data["text"]) if data.get("text") else None
+            pictures = tuple(
+                PictureColumn(item["column"], PicturePreparation.from_json(item["pictures"]))
+                for item in data.get("pictures", ())
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is not a preparation of a table: {error!r}") from error
-        return cls(numbers, categories)
+        return cls(numbers, categories, text, pictures)
 
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """Targets of a regression at mean 0 and standard deviation 1 while a model trains."""
+    """Targets of a regression at mean 0 and standard deviation 1 while a model trains.
+
+    Args:
+        mean, std: of the targets, or of their logarithms.
+        log: whether logarithms are learnt, of targets above 0.
+    """
 
     mean: float
     std: float
+    log: bool = False
 
     def scale(self, targets: np.ndarray) -> np.ndarray:
         """Own units → scaled float32, same shape."""
-        return ((np.asarray(targets, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
+        values = np.asarray(targets, dtype=np.float64)
+        if self.log:
+            values = np.log(values)
+        return ((values - self.mean) / self.std).astype(np.float32)
 
     def restore(self, outputs: np.ndarray) -> np.ndarray:
         """Scaled → own units, float64, same shape."""
-        return np.asarray(outputs, dtype=np.float64) * self.std + self.mean
+        values = np.asarray(outputs, dtype=np.float64) * self.std + self.mean
+        return np.exp(values) if self.log else values
 
 
-def fit_target(targets: np.ndarray) -> TargetScaler:
-    """The scaler of these training targets, (rows,) finite numbers. Constant targets keep their unit."""
+def fit_target(targets: np.ndarray, *, log: bool = False) -> TargetScaler:
+    """The scaler of these training targets, (rows,) finite numbers. Constant targets keep their unit.
+
+    Args:
+        targets: of the training rows.
+        log: whether logarithms are learnt; then all targets are above 0.
+
+    Raises:
+        ValueError: missing or infinite targets, or targets without a logarithm.
+    """
     values = np.asarray(targets, dtype=np.float64)
+    if log and values.size and not values.min() > 0:
+        raise ValueError(f"only targets above 0 have a logarithm, got {values.min():g}")
+    if log:
+        values = np.log(values)
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(
             f"targets must be finite numbers, got {values.size} values, some missing or infinite"
         )
     std = float(values.std())
-    return TargetScaler(float(values.mean()), std if np.isfinite(std) and std > 0 else 1.0)
+    return TargetScaler(float(values.mean()), std if np.isfinite(std) and std > 0 else 1.0, log)
 
 
 def fit_table(
-    columns: Mapping[str, np.ndarray], kinds: Mapping[str, str], *, scaling: str = "quantile", rare: int = 3
+    columns: Mapping[str, np.ndarray],
+    kinds: Mapping[str, str],
+    *,
+    scaling: str = "quantile",
+    rare: int = 3,
+    text: TextPreparation | None = None,
 ) -> TablePreparation:
     """Learn scales, fill values and vocabularies from training rows.
 
@@ -198,6 +229,7 @@ def fit_table(
         scaling: "quantile" (to a normal distribution), "robust" (median and quartiles, then a smooth clip at 3) or
             "standard" (mean and deviation). Booleans are always standardised.
         rare: categories with fewer training rows than this share index 0 with unknown ones.
+        text: of the text columns, fitted before; columns of kind "text" are those that it names.
 
     Raises:
         ValueError: no rows, an absent column, an unknown kind or scaling.
@@ -210,19 +242,12 @@ def fit_table(
     categories: list[CategoryFeature] = []
     for name, kind in kinds.items():
         if kind == "category":
-            categories.append(_fit_category(name, columns[name], rare))
+            categories.append(fit_category(name, columns[name], rare))
         elif kind in ("number", "boolean", "date"):
             numbers.extend(fit_number_column(name, kind, columns[name], scaling))
-        else:
+        elif kind != "text" or text is None or name not in text.columns:
             raise ValueError(f"column '{name}' has kind '{kind}', expected number, boolean, category or date")
-    return TablePreparation(tuple(numbers), tuple(categories))
-
-
-def _fit_category(name: str, values: np.ndarray, rare: int) -> CategoryFeature:
-    counts = Counter(values.tolist())
-    missing = counts.pop(None, 0) > 0
-    ranked = sorted(((-count, value) for value, count in counts.items() if count >= rare))
-    return CategoryFeature(name, tuple(value for _, value in ranked), missing)
+    return TablePreparation(tuple(numbers), tuple(categories), text)
 
 
 def _count_rows(columns: Mapping[str, np.ndarray], names: list[str]) -> int:

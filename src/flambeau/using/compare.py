@@ -11,6 +11,7 @@ import numpy as np
 from flambeau.data.read import read_test
 from flambeau.data.samples import Samples
 from flambeau.deploy.bundle import Bundle, load_bundle
+from flambeau.deploy.generators import refuse_generator
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
 from flambeau.evaluation.uncertainty import paired_difference
@@ -67,6 +68,7 @@ def compare(
         Contestant(name, run.model, load_bundle(run.model), load_recipe(run.model / "recipe.yaml"))
         for name, run in zip(called, (first, second), strict=True)
     ]
+    refuse_generator(pair[0].bundle.schema, "compare sample by sample", first.path)
     _require_same_question(*pair)
     journal = Journal(listener)
     if source is None and (saw_its_test(first) or saw_its_test(second)):

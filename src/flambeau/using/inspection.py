@@ -16,7 +16,10 @@ from flambeau.errors import ModelError, UsageError
 from flambeau.insight.layers import LayerTable, layer_table
 from flambeau.models.own import digest_of, load_own_class, own_arguments
 from flambeau.records import RunFolder
+from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
+from flambeau.transforms.table import TablePreparation
 
 MOST_DIMENSIONS = 6
 LARGEST_SIDE = 10_000_000
@@ -32,10 +35,28 @@ def inspect_run(run: RunFolder, batch: int = 1) -> LayerTable:
 def inputs_of(bundle: Bundle, batch: int) -> list[Tensor]:
     """Zeros in the shapes that the model of a bundle takes."""
     preparation = bundle.preparation
+    if bundle.schema.task == "generate":
+        return [torch.zeros(batch, int(bundle.spec.arguments["latent"]))]
     if isinstance(preparation, PicturePreparation):
         return [torch.zeros(batch, preparation.channels, *preparation.size)]
-    numbers = torch.zeros(batch, len(preparation.numbers))
-    return [numbers, torch.zeros(batch, len(preparation.cardinalities), dtype=torch.int64)]
+    if isinstance(preparation, SeriesPreparation):
+        past = torch.zeros(batch, preparation.lookback, len(preparation.channels))
+        ahead = torch.zeros(batch, preparation.horizon, preparation.future)
+        return [past, ahead] if preparation.future else [past]
+    if isinstance(preparation, CorpusPreparation):
+        return [torch.zeros(batch, preparation.context, dtype=torch.int64)]
+    if not isinstance(preparation, TablePreparation):
+        raise UsageError("the layers of a chatbot are not listed", expected="a model of another kind")
+    inputs = []
+    if preparation.has_cells:
+        inputs.append(torch.zeros(batch, len(preparation.numbers)))
+        inputs.append(torch.zeros(batch, len(preparation.cardinalities), dtype=torch.int64))
+    if preparation.text is not None:
+        # of the longest texts; ones, as zeros would be padding
+        inputs.append(torch.ones(batch, preparation.text.length, dtype=torch.int32))
+    for one in preparation.pictures:
+        inputs += [torch.zeros(batch, one.pictures.channels, *one.pictures.size), torch.ones(batch)]
+    return inputs
 
 
 def inspect_own(spec: str, shapes: list[str], outputs: int, batch: int = 1) -> tuple[LayerTable, list[str]]:

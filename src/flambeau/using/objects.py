@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flambeau.data.loaders import is_loader
 from flambeau.data.own_data import keep_items
 from flambeau.errors import UsageError
 from flambeau.recipe.describe import options
@@ -88,11 +89,12 @@ def name_of_data(source: Any, tell: Callable[[dict[str, Any]], None]) -> tuple[s
         return str(source), {}
     if inspect.isclass(source) or inspect.isfunction(source):
         return own_name(source, "data"), {}
-    if not (isinstance(source, tuple) or (hasattr(source, "__len__") and hasattr(source, "__getitem__"))):
+    has_items = hasattr(source, "__len__") and hasattr(source, "__getitem__")
+    if not (isinstance(source, tuple) or has_items or is_loader(source)):
         raise UsageError(
             "this is no data that can be trained on",
             got=type(source).__name__,
-            expected="a path, a name, a Dataset with __len__ and __getitem__, or arrays (inputs, targets)",
+            expected="a path, a name, a Dataset (__len__ and __getitem__), a DataLoader, or arrays (inputs, targets)",
         )
     name = "arrays" if isinstance(source, tuple) else type(source).__name__
     path, needed = keep_items(source, name)

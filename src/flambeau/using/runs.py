@@ -12,22 +12,27 @@ import numpy as np
 from flambeau.data.own_data import trust_own_data
 from flambeau.data.read import read_test
 from flambeau.deploy.bundle import load_bundle, weights_digest
+from flambeau.deploy.generators import refuse_generator
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import main_metric
 from flambeau.evaluation.uncertainty import bootstrap_intervals
 from flambeau.pipeline import train
 from flambeau.planning.machine import describe_machine, resolve_device
+from flambeau.planning.named import plan_named
 from flambeau.planning.numbers import check_finders, check_passes, leave_to_finders
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
 from flambeau.records.environment import environment
 from flambeau.schema import Finding, Schema
+from flambeau.stages.flows import FLOWS, flow_of
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.keeping import check_same_data
 from flambeau.stages.material import gather_material, read_samples
 from flambeau.stages.setting import check_files
 from flambeau.stages.start import kept_start, read_seen, short_digests
+from flambeau.stages.text_using import fingerprint_of_text
+from flambeau.using.forecasts import evaluate_forecasts
 from flambeau.using.readable import predict_readable
 from flambeau.using.several import train_together
 
@@ -50,6 +55,10 @@ def check(source: str, recipe: Recipe, listener: Listener = _silent) -> CheckRep
     journal = Journal(listener)
     choices = Choices(recipe)
     choices.recipe.source = source
+    plan_named(choices)
+    flow = flow_of(choices.recipe, source)
+    if flow is not None:
+        return CheckReport(*flow.resolve(choices, journal))
     trust_own_data(source)
     samples = read_samples(choices.recipe, journal)
     machine = describe_machine(resolve_device(recipe.device))
@@ -64,6 +73,11 @@ def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choice
     journal = Journal(listener)
     choices = Choices(recipe, journal.choice)
     choices.recipe.source = source
+    plan_named(choices)
+    flow = flow_of(choices.recipe, source)
+    if flow is not None:
+        flow.resolve(choices, journal)
+        return choices
     trust_own_data(source)
     # a recipe cannot hand on the consent to run code
     choices.recipe.model.trust_pickle = False
@@ -85,6 +99,12 @@ def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _si
     recipe = load_recipe(run.recipe)
     journal = Journal(listener)
     journal.stage("read", f"reading {source}")
+    flow = FLOWS.get(bundle.schema.task)
+    if flow is not None:
+        return flow.evaluate(bundle, source, recipe, journal)
+    refuse_generator(bundle.schema, "evaluate on other data", run.path)
+    if bundle.schema.series is not None:
+        return evaluate_forecasts(run, bundle, source, recipe, journal)
     trust_own_data(source)
     samples = read_test(source, bundle.schema, recipe)
     known = int(np.isin(short_digests(samples), read_seen(run.model)).sum())
@@ -137,6 +157,8 @@ def _verify_data(run: RunFolder, source: str | None, listener: Listener) -> dict
     recipe.source = source or recipe.source
     try:
         journal = Journal(listener)
+        if flow_of(recipe, str(recipe.source)) is not None:
+            return _verify_text(run, recipe, journal)
         samples = read_samples(recipe, journal)
         choices = Choices(recipe)
         material = gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
@@ -148,6 +170,13 @@ def _verify_data(run: RunFolder, source: str | None, listener: Listener) -> dict
             "detail": f"{error.what}: {error.got}" if error.got else error.what,
         }
     return {"what": "data", "ok": True, "detail": f"{len(material.samples):,} samples, all as they were"}
+
+
+def _verify_text(run: RunFolder, recipe: Recipe, journal: Journal) -> dict[str, Any]:
+    before = run.read_json("data.json")["fingerprint"]
+    now, count = fingerprint_of_text(recipe, journal)
+    detail = f"{count:,} characters or questions, all as they were" if now == before else "other content than before"
+    return {"what": "data", "ok": now == before, "detail": detail}
 
 
 def _verify_environment(run: RunFolder) -> dict[str, Any]:

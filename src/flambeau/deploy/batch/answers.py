@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow
+import pyarrow.compute as pc
 
+from flambeau.evaluation.decide import choose_classes
 from flambeau.schema import Schema
 
 
@@ -17,11 +19,27 @@ class AnswerColumns:
     `p(CLASS)` as float32, or `value` as float64; `strange`: what is unlike the training data; `error`: why an input
     could not be read; then the columns that are carried along.
 
+    Args:
+        schema: of the model.
+        kept: columns that are carried along.
+        point: of two classes, the probability of the second from which it is answered.
+        threshold: the probability below which `unknown` is answered; 0 for none.
+        unknown: the label that is answered then.
+
     Attributes:
         schema: names and types.
     """
 
-    def __init__(self, schema: Schema, kept: pyarrow.Schema | None = None) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        kept: pyarrow.Schema | None = None,
+        point: float | None = None,
+        *,
+        threshold: float = 0.0,
+        unknown: str = "",
+    ) -> None:
+        self._point, self._threshold, self._unknown = point, threshold, unknown
         self._task = schema.task
         self._classes = list(schema.classes)
         fields = [("input", pyarrow.string())]
@@ -75,9 +93,12 @@ class AnswerColumns:
         if self._task == "multilabel":
             labels = pyarrow.array([self._joined(row) for row in shaped > 0.5], pyarrow.string())
         else:
-            chosen = shaped.argmax(axis=1) if len(shaped) else np.empty(0, dtype=np.int64)
+            chosen = choose_classes(shaped, self._point)
             names = pyarrow.array(self._classes, pyarrow.string())
             labels = names.take(pyarrow.array(chosen))
+            if self._threshold:
+                sure = pyarrow.array(shaped.max(axis=1) >= self._threshold)
+                labels = pc.if_else(sure, labels, self._unknown)
         probabilities = shaped.astype(np.float32)
         return [labels, *(pyarrow.array(probabilities[:, place]) for place in range(len(self._classes)))]
 

@@ -14,16 +14,18 @@ from typing import Any
 import pyarrow
 import torch
 
-from flambeau.data.read import missing_input
+from flambeau.data.read_inputs import missing_input
 from flambeau.deploy.batch.answers import AnswerColumns
+from flambeau.deploy.batch.forecast_file import write_forecasts
 from flambeau.deploy.batch.join import join_parts
 from flambeau.deploy.batch.parts import LISTING, Parts
 from flambeau.deploy.batch.pictures import PictureRows
 from flambeau.deploy.batch.plan import Plan, model_digest
 from flambeau.deploy.batch.predictors import PicturePredictor, TablePredictor
 from flambeau.deploy.batch.tables import TableRows, unread_findings
-from flambeau.deploy.bundle import load_bundle
+from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.familiar_files import load_familiar
+from flambeau.deploy.generators import refuse_generator
 from flambeau.errors import RunError, UsageError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
@@ -103,10 +105,23 @@ def predict_to_file(
     for given in paths:
         if not Path(given).expanduser().exists():
             raise missing_input(given, Path(given).expanduser())
+    bundle = load_bundle(run.model)
+    refuse_generator(bundle.schema, "predict", run.path)
+    if bundle.schema.series is not None:
+        with _telling(target, options.command), _threads(options.threads):
+            recipe = load_recipe(run.model / "recipe.yaml")
+            told, took = write_forecasts(bundle, recipe, paths, target, options.keep, listener)
+        return Summary(told.rows, told.errors, told.strange, 0, took)
     parts = Parts(target)
     with _telling(target, options.command), parts.hold(), _threads(options.threads):
-        predictor = _make_predictor(run, paths, parts.folder / LISTING, options, listener)
-        columns = AnswerColumns(predictor.schema, predictor.kept)
+        predictor = _make_predictor(run, bundle, paths, parts.folder / LISTING, options, listener)
+        columns = AnswerColumns(
+            predictor.schema,
+            predictor.kept,
+            bundle.point,
+            threshold=bundle.threshold,
+            unknown=bundle.unknown,
+        )
         plan = _make_plan(run, predictor, columns, options)
         parts.begin(plan, columns.schema, restart=options.restart, command=options.command)
         resumed = parts.next_row
@@ -127,10 +142,14 @@ def predict_to_file(
 
 
 def _make_predictor(
-    run: RunFolder, paths: Sequence[str], listing: Path, options: BatchOptions, listener: Listener
+    run: RunFolder,
+    bundle: Bundle,
+    paths: Sequence[str],
+    listing: Path,
+    options: BatchOptions,
+    listener: Listener,
 ) -> TablePredictor | PicturePredictor:
-    """Load the model, and look through the inputs once."""
-    bundle = load_bundle(run.model)
+    """The model with its inputs, which are looked through once."""
     familiar = load_familiar(run.model, bundle)
     limits = load_recipe(run.model / "recipe.yaml").data
 

@@ -12,13 +12,14 @@ from typing import TextIO
 
 import numpy as np
 
-from flambeau.data.arrays import is_idx
+from flambeau.data.arrays import ARRAY_SUFFIXES, is_idx
 from flambeau.data.folder import scan_folder
 from flambeau.data.image import PICTURE_SUFFIXES
 from flambeau.data.listing import Skipped, open_if_archive, walk_files
 from flambeau.data.pictures import open_arrays
-from flambeau.data.read import ARRAY_SUFFIXES, missing_input
+from flambeau.data.read_inputs import missing_input
 from flambeau.data.samples import PictureArray
+from flambeau.data.scans import is_unnamed_scan
 from flambeau.deploy.answer import read_pixels
 from flambeau.deploy.batch.plan import Fingerprint
 from flambeau.errors import DataError
@@ -82,7 +83,7 @@ class PictureRows:
             before = self.total
             skipped = Skipped()
             for name in walk_files(folder, skipped):
-                if name.lower().endswith(PICTURE_SUFFIXES):
+                if name.lower().endswith(PICTURE_SUFFIXES) or is_unnamed_scan(folder / name):
                     told = (path / name).as_posix()
                     self._add(file, told, folder / name, timed=folder == path)
             self.findings += skipped.closed_finding(path)

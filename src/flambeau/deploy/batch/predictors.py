@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow
-import torch
 
 from flambeau.deploy.answer import device_of, picture_inputs
 from flambeau.deploy.batch.ahead import Ahead
@@ -18,6 +18,7 @@ from flambeau.deploy.batch.strange import join_reasons, tell_rows
 from flambeau.deploy.batch.tables import Rows, TableRows
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.familiar import Familiar, predict_and_compare
+from flambeau.deploy.mixed import MAX_PIXELS, decode_pictures, on_device
 from flambeau.deploy.strange import FAR, Strangeness
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation
@@ -25,6 +26,7 @@ from flambeau.transforms.table import TablePreparation
 TABLE_BATCH = 256
 CHUNK_VALUES, CHUNK_ROWS = 2**18, 2**15
 PICTURE_BATCH_PIXELS = 2**20
+PICTURE_VALUES = 2**22  # of the pictures of all rows that the model sees at a time
 LARGEST_PICTURE_BATCH = 64
 
 
@@ -61,30 +63,34 @@ class TablePredictor:
         self.total = rows.total
         self.fingerprint = rows.fingerprint
         self.findings = rows.findings
-        self.batch = batch or TABLE_BATCH
+        self._pixels = sum(math.prod(one.pixels_shape) for one in bundle.preparation.pictures)
+        self.batch = batch or max(1, min(TABLE_BATCH, PICTURE_VALUES // max(1, self._pixels)))
 
     def pieces(self, start: int, columns: AnswerColumns) -> Generator[Piece]:
         """Answers from row `start` on, which begins a batch."""
-        width = len(self.schema.used_columns) + len(self.kept)
+        width = len(self.schema.used_columns) + len(self.kept) + self._pixels
         most = min(CHUNK_VALUES // max(width, 1), CHUNK_ROWS)
         chunk = max(most // self.batch, 1) * self.batch
         with Ahead(self._prepared(start, chunk)) as ahead:
-            for rows, numbers, codes, strange in ahead:
-                yield self._answer(rows, numbers, codes, strange, columns)
+            for rows, arrays, strange in ahead:
+                yield self._answer(rows, arrays, strange, columns)
 
     def _prepared(
         self, start: int, chunk: int
-    ) -> Iterator[tuple[Rows, np.ndarray, np.ndarray, list[str | None]]]:
+    ) -> Iterator[tuple[Rows, tuple[np.ndarray, ...], list[str | None]]]:
         for rows in self._rows.chunks(start, chunk):
-            numbers, codes = self._preparation.transform(rows.columns)
+            columns, unread = decode_pictures(self._preparation, rows.columns, max_pixels=MAX_PIXELS)
+            for name, problems in unread.items():
+                rows.unread[name][list(problems)] = True
+            arrays = self._preparation.transform(columns)
+            codes = arrays[1] if self._preparation.has_cells else None
             found = self._strangeness.find(rows.columns, rows.unread, codes)
-            yield rows, numbers, codes, tell_rows(found, len(rows))
+            yield rows, arrays, tell_rows(found, len(rows))
 
     def _answer(
         self,
         rows: Rows,
-        numbers: np.ndarray,
-        codes: np.ndarray,
+        arrays: tuple[np.ndarray, ...],
         strange: list[str | None],
         columns: AnswerColumns,
     ) -> Piece:
@@ -92,7 +98,7 @@ class TablePredictor:
         found = []
         for begin in range(0, len(rows), self.batch):
             part = slice(begin, begin + self.batch)
-            inputs = tuple(torch.from_numpy(array[part]).clone().to(device) for array in (numbers, codes))
+            inputs = on_device(self._preparation, tuple(array[part].copy() for array in arrays), device)
             predictions, distances = predict_and_compare(self._bundle, self._familiar, inputs)
             found.append(predictions)
             _tell_far(self._familiar, distances, strange, range(begin, begin + len(predictions)))

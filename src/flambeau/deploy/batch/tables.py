@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.compute as pc
 
 from flambeau.data.listing import list_tables
-from flambeau.data.rows import input_columns, require_inputs, unreadable_values
+from flambeau.data.rows import require_inputs, row_columns, unreadable_values
 from flambeau.data.source import Notes, core_errors
 from flambeau.deploy.batch.blocks import TableBlocks
 from flambeau.deploy.batch.formats import open_blocks
@@ -73,6 +73,7 @@ class TableRows:
         files = [file for given in paths for file in _listed(given, notes)]
         self._prefix = len(files) > 1
         self._files: list[tuple[str, TableBlocks]] = []
+        self._folders: dict[str, Path] = {}
         self.total = 0
         self.fingerprint = Fingerprint()
         for name, path in files:
@@ -84,6 +85,7 @@ class TableRows:
             if not blocks.rows:
                 notes("no-rows", f"{name} has no rows")
             self._files.append((name, blocks))
+            self._folders[name] = path.parent
             self.total += blocks.rows
         self._keep, self.kept = kept_schema(self._files, keep)
         self.findings = tuple(notes.findings)
@@ -119,14 +121,21 @@ class TableRows:
             first = start + 1
             with core_errors():
                 for table in blocks.blocks(needed, start):
-                    yield self._rows(table, first, f"{name}: row " if self._prefix else "row ")
+                    yield self._rows(
+                        table, first, f"{name}: row " if self._prefix else "row ", self._folders[name]
+                    )
                     first += table.num_rows
             start = 0
 
-    def _rows(self, table: pyarrow.Table, first: int, prefix: str) -> Rows:
-        columns = input_columns(table, self._columns)
+    def _rows(self, table: pyarrow.Table, first: int, prefix: str, folder: Path) -> Rows:
+        columns, _ = row_columns(table, self._columns, folder)
         unread = {}
-        for name, values in columns.items():
+        for column in self._columns:
+            name, values = column.name, columns[column.name]
+            if column.kind == "image":
+                there = np.array([value is not None for value in values], dtype=bool)
+                unread[name] = ~there & table[name].is_valid().to_numpy()
+                continue
             if values.dtype != object:
                 missing = np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
                 unread[name] = missing & table[name].is_valid().to_numpy()

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from flambeau.data.named import at_place
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.errors import RunError
 from flambeau.models.build import ModelSpec
@@ -123,7 +124,7 @@ def read_facts(run: RunFolder) -> RunFacts:
     reasons = {r["key"]: r["reason"] for r in run.read_log() if r.get("kind") == "choice"}
     return RunFacts(
         folder=RunFolder(run.path.resolve()),
-        recipe=load_recipe(run.recipe),
+        recipe=at_place(load_recipe(run.recipe)),
         bundle=load_bundle(run.model),
         reasons=reasons,
         trainings=plan["trainings"],

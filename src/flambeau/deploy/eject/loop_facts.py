@@ -8,8 +8,11 @@ from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.specialise.given import Instead
 
 
-def whole_epochs(*, changes: bool | None) -> dict[str, dict[str, object]]:
-    """A script begins every epoch at its start and has all samples of a step; tables have no random changes."""
+def whole_epochs(*, changes: bool | None, arranges: bool = False) -> dict[str, dict[str, object]]:
+    """A script begins every epoch at its start and has all samples of a step; tables have no random changes.
+
+    Batches are arranged by length for texts only.
+    """
     changed: dict[str, object] = {} if changes is None else {"self.change is not None": changes}
     block: dict[str, object] = {
         "[share_of_step(count, self.rank, self.ranks) for count in counts]": Instead("None"),
@@ -26,6 +29,9 @@ def whole_epochs(*, changes: bool | None) -> dict[str, dict[str, object]]:
             "start - start % together": Instead("0"),
             "islice(block, max(0, start - first), None)": Instead("block"),
             "(size + 1) // 2 < self.ranks": False,
+            "self.arrange is not None": arranges,
+            # each step of texts is gathered by itself, however many values a sample has
+            **({"self.gather(order[:1])": Instead("()")} if arranges else {}),
         },
         "Batches._block": block,
         "Batches._changed": changed,
@@ -44,6 +50,7 @@ class LoopFacts:
         scales: whether the loss is scaled, as in fp16.
         device: its type.
         changes: whether samples are changed at random; None where some trainings do and others do not.
+        arranges: whether batches are of texts of about one length.
     """
 
     in_parts: bool = True
@@ -53,6 +60,7 @@ class LoopFacts:
     scales: bool = True
     device: str = "cpu"
     changes: bool | None = None
+    arranges: bool = False
 
 
 def one_process(loop: LoopFacts) -> dict[str, dict[str, object]]:

@@ -9,7 +9,16 @@ from typing import Any
 from torch import nn
 
 from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.mixed_texts import pictures_beside
 from flambeau.deploy.eject.text import Code, call
+from flambeau.deploy.eject.text_models import (
+    ENCODERS,
+    fit_text_code,
+    fusion_text,
+    text_model,
+    text_of,
+    texts_alone,
+)
 from flambeau.errors import RunError
 from flambeau.models.backbone import find_head
 from flambeau.models.build import ModelSpec
@@ -48,12 +57,15 @@ MODEL_TEXTS: dict[str, Callable[[dict[str, Any]], Code]] = {
     "small_cnn": _sized("SmallCNN"),
     "small_resnet": _sized("SmallResNet"),
     "fast_cnn": _sized("FastCNN"),
+    "cnn3d": _sized("CNN3D"),
     "resnet": _sized("ResNet"),
     "tabm": _tabm,
     "mlp": _mlp,
     "torchvision": lambda arguments: call("pretrained_backbone", **arguments),
     "timm": lambda arguments: call("timm_backbone", **arguments),
     "own": _own,
+    "fusion": fusion_text,
+    **{name: text_model(name) for name in ENCODERS},
 }
 
 
@@ -97,9 +109,14 @@ def head_is_trained_first(facts: RunFacts) -> bool:
 
 def preparation_text(facts: RunFacts) -> Code:
     """A call that fits the preparation of a table again, or reads that of the run that was the start."""
+    if texts_alone(facts) and not facts.started:
+        return fit_text_code(facts)
     if facts.started:
         path = '(RUN / "start" / "preparation.json").read_text(encoding="utf-8")'
-        return Code(f'TablePreparation.from_json(json.loads({path})["inputs"])')
+        inputs = f'json.loads({path})["inputs"]'
+        if texts_alone(facts):
+            return Code(f'TextPreparation.from_json({inputs}["text"])')
+        return Code(f"TablePreparation.from_json({inputs})")
     return call(
         "fit_table",
         Code("{name: values[fitting_rows] for name, values in columns.items()}"),
@@ -107,6 +124,7 @@ def preparation_text(facts: RunFacts) -> Code:
         reasons={"scaling": facts.reasons.get("table.scaling", "")},
         scaling=facts.recipe.table.scaling or "quantile",
         rare=facts.recipe.table.rare,
+        **({"text": fit_text_code(facts)} if text_of(facts) is not None else {}),
     )
 
 
@@ -117,7 +135,8 @@ def augment_text(facts: RunFacts) -> Code:
     reasons = {key: facts.reasons.get(f"image.augment.{key}", "") for key in used}
     if not used:
         return Code("scale(pictures)")
-    preparation = facts.bundle.preparation
-    assert isinstance(preparation, PicturePreparation)
+    own = facts.bundle.preparation
+    preparation = own if isinstance(own, PicturePreparation) else pictures_beside(facts)
+    assert preparation is not None
     named = {"largest": preparation.largest, **used}
     return call("augment_pictures", Code("pictures"), Code("draws"), reasons=reasons, **named)

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from flambeau.data.archive import extract, is_archive
 from flambeau.data.arrays import PART_OF_WORD, is_idx
-from flambeau.data.builtin import BUILTIN_NAMES
 from flambeau.data.join import TEST_PREFIX
+from flambeau.data.names import BUILTIN_NAMES
 from flambeau.data.places import cache_folder
 from flambeau.data.samples import Samples
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.text import literal
 
-DTYPES = {"classification": "np.int64", "multilabel": "np.float32", "regression": "np.float64"}
+DTYPES = {
+    "classification": "np.int64",
+    "multilabel": "np.float32",
+    "regression": "np.float64",
+    "generate": "np.int64",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Reading:
         imports: lines of imports; core names need none.
         returns: the first of the two types.
         tidy_pictures: whether `decode_tidy` gives the same pixels for every file.
+        kinds: of the files: "" for pictures, "dicom", "nifti".
         summary: the function's docstring.
     """
 
@@ -37,6 +43,7 @@ class Reading:
     returns: str = "np.ndarray"
     summary: str = "Pixels (count, height, width, channels) and targets, in the order of the run."
     tidy_pictures: bool = False
+    kinds: tuple[str, ...] = ("",)
 
     @property
     def function(self) -> str:
@@ -135,6 +142,9 @@ def array_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:
         for targets in _array_targets(facts.task):
             lines = [body, targets, "return pixels, targets"]
             yield Reading("\n".join(lines), tuple(constants), tuple(imports))
+    if facts.task == "generate" and facts.recipe.data.test is None:
+        body = "pixels = read_arrays(DATA, need_labels=False).pixels\ntargets = np.zeros(len(pixels), dtype=np.int64)"
+        yield Reading(f"{body}\nreturn pixels, targets", tuple(constants), tuple(imports))
 
 
 _DIGITS = """\
@@ -185,6 +195,6 @@ def _short_bodies(path: Path) -> Iterator[str]:
 
 def _array_targets(task: str) -> Iterator[str]:
     yield f"targets = labels.astype({DTYPES[task]})"
-    if task == "classification":
+    if task in ("classification", "generate"):
         yield "targets = labels.argmax(axis=1)"
         yield "targets = class_indices([str(label) for label in labels.tolist()], CLASSES)"

@@ -16,12 +16,16 @@ import numpy as np
 
 from flambeau.data.image import decode_picture
 from flambeau.data.join import fingerprint, join_test
+from flambeau.data.picture_paths import PictureFile
 from flambeau.data.plain import decode_tidy
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureFiles, Samples
+from flambeau.data.scans import scan_kind
 from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.mixed_texts import same_pictures
 from flambeau.deploy.eject.picture_sources import Reading, array_readings, file_readings
 from flambeau.deploy.eject.table_sources import table_readings
+from flambeau.deploy.eject.text_sources import is_text_folder, text_folder_readings
 from flambeau.deploy.specialise.core import core_sources
 from flambeau.errors import DataError, RunError
 from flambeau.transforms.image import PicturePreparation
@@ -39,7 +43,8 @@ def write_reading(facts: RunFacts) -> Reading:
     parts = _read_again(facts)
     samples = _joined(facts, parts)
     if samples.columns is not None:
-        readings = table_readings(facts, samples)
+        read_rows = text_folder_readings if is_text_folder(facts) else table_readings
+        readings = read_rows(facts, samples)
     elif isinstance(samples.pictures, PictureFiles):
         roots = [part.pictures.root for part in parts if isinstance(part.pictures, PictureFiles)]
         readings = file_readings(facts, samples, roots)
@@ -49,7 +54,7 @@ def write_reading(facts: RunFacts) -> Reading:
     for reading in readings:
         try:
             if gives(reading, samples):
-                return replace(reading, tidy_pictures=are_tidy(samples, facts))
+                return replace(reading, tidy_pictures=are_tidy(samples, facts), kinds=kinds_of(samples))
         except (
             Exception
         ) as error:  # a text that does not suit these data fails in any way; the next one is tried
@@ -84,7 +89,7 @@ def are_tidy(samples: Samples, facts: RunFacts) -> bool:
     preparation, pictures = facts.bundle.preparation, samples.pictures
     if not isinstance(preparation, PicturePreparation) or not isinstance(pictures, PictureFiles):
         return False
-    if preparation.bits != 8 or len(pictures) > MOST_COMPARED:
+    if preparation.bits != 8 or preparation.scan is not None or len(pictures) > MOST_COMPARED:
         return False
     options: dict[str, Any] = {"channels": preparation.channels, "size": preparation.size}
 
@@ -97,6 +102,15 @@ def are_tidy(samples: Samples, facts: RunFacts) -> bool:
 
     with ThreadPoolExecutor() as pool:
         return all(pool.map(is_tidy, range(len(pictures))))
+
+
+def kinds_of(samples: Samples) -> tuple[str, ...]:
+    """The kinds of the files: "" for pictures, "dicom", "nifti"."""
+    pictures, facts = samples.pictures, samples.schema.picture
+    if not isinstance(pictures, PictureFiles) or facts is None or not facts.scans:
+        return ("",)
+    with ThreadPoolExecutor() as pool:
+        return tuple(sorted(set(pool.map(scan_kind, (pictures.path(i) for i in range(len(pictures)))))))
 
 
 def reading_names() -> dict[str, Any]:
@@ -155,5 +169,15 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def same_columns(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    """The same columns with the same values."""
-    return set(one) == set(other) and all(same(one[name], other[name]) for name in other)
+    """The same columns with the same values; pictures by their paths."""
+    if set(one) != set(other):
+        return False
+    for name, values in other.items():
+        files = [value for value in values if isinstance(value, PictureFile)] if values.dtype == object else []
+        if files:
+            pairs = zip(one[name], values, strict=True)
+            if not all(same_pictures(mine, theirs, files[0].root) for mine, theirs in pairs):
+                return False
+        elif not same(one[name], values):
+            return False
+    return True

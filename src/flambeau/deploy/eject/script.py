@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.data.batches import evaluation_batch
 from flambeau.deploy.eject.facts import RunFacts, read_facts
+from flambeau.deploy.eject.mixed_texts import (
+    check_mixed,
+    has_cells,
+    has_values,
+    pictures_beside,
+    pixels_beside,
+)
 from flambeau.deploy.eject.modelling import (
     augment_text,
     head_is_trained_first,
@@ -18,9 +24,12 @@ from flambeau.deploy.eject.modelling import (
     preparation_text,
     weights_text,
 )
+from flambeau.deploy.eject.other_scripts import IMPORTS, other_script
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
+from flambeau.deploy.eject.scan_texts import loader_lines, pixels_at_once
 from flambeau.deploy.eject.text import literal, one_line
+from flambeau.deploy.eject.text_models import text_of, texts_alone
 from flambeau.deploy.eject.training_texts import (
     freezes,
     freezing_text,
@@ -46,25 +55,6 @@ from flambeau.records import RunFolder
 from flambeau.training.names import head_batch_size
 from flambeau.transforms.image import PicturePreparation
 
-IMPORTS = """\
-import copy
-import importlib
-import json
-import os
-import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.optim import Optimizer"""
-
 
 def eject(run: RunFolder) -> str:
     """A script of plain PyTorch that reads the same data, trains the same model and ends in the same weights.
@@ -73,13 +63,18 @@ def eject(run: RunFolder) -> str:
         RunError: the run is not finished, its data have changed, or something that it did has no plain form.
     """
     facts = read_facts(run)
-    return eject_text(write_glue(facts, write_reading(facts)), facts=known_facts(facts))
+    check_mixed(facts)
+    other = other_script(facts)
+    return other if other is not None else eject_text(write_glue(facts, write_reading(facts)), facts=known_facts(facts))
 
 
 def write_glue(facts: RunFacts, reading: Reading) -> str:
     """The text made for this run; core names in it stand alone."""
     context = {**_whole(facts, reading), **_rows(facts), **_techniques(facts)}
-    context |= _pictures(facts, reading) if context["pictures"] else {"layout": "", "load": ""}
+    if context["pictures"] or context["mixed"]:
+        context |= _pictures(facts, reading)
+    else:
+        context |= {"layout": "", "load": ""}
     return _template().render(context)
 
 
@@ -138,8 +133,12 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         "tf32": recipe.training.matmul not in (None, "highest"),
         "regression": facts.task == "regression",
         "score": score_line(facts.task),
-        "preparation": "" if pictures else preparation_text(facts),
+        "preparation": "" if pictures or not has_values(facts) else preparation_text(facts),
+        "cells": has_cells(facts),
         "pictures": pictures,
+        "mixed": pictures_beside(facts) is not None,
+        "texts": text_of(facts) is not None,
+        "texts_alone": texts_alone(facts),
         "reads_files": False,
         "refit_pixels": False,
     }
@@ -176,8 +175,10 @@ def _rows(facts: RunFacts) -> dict[str, Any]:
         "aims",
         "gather",
     ]
-    if isinstance(facts.bundle.preparation, PicturePreparation):
+    if isinstance(facts.bundle.preparation, PicturePreparation) or pictures_beside(facts) is not None:
         arguments += ["train_gather", "change"]
+    if text_of(facts) is not None:
+        arguments.append("lengths")
     if "preparation." in model_text(facts.spec):
         arguments.append("preparation")
     arguments += ["predict", "features"] if head_is_trained_first(facts) else ["predict"]
@@ -215,7 +216,7 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "own_weights": facts.spec.name == "own",
         "joined": "cardinalities" in facts.spec.arguments,
         "on_features": facts.on_features,
-        "bins": hasattr(facts.module, "set_bins"),
+        "bins": hasattr(facts.module, "set_bins") and has_cells(facts),
         "started": facts.started,
         "start_is_ensemble": facts.started and _start_is_ensemble(facts),
         "channels_last": training.memory_format == "channels_last",
@@ -232,6 +233,7 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "optimizer": optimizer_text(facts, "model", body=facts.pretrained and not facts.on_features),
         "technique": technique_text(facts, epochs=facts.trainings[0]["epochs"]),
         "batch_size": batch,
+        "weighted": training.sampler == "weighted" and facts.task == "classification",
         "batch_reason": f"  # {one_line(reason)}" if reason else "",
         "ema": ema,
         "patience": training.patience or 0,
@@ -239,21 +241,21 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "higher_is_better": higher_is_better(metric),
         "kept": kept,
         "epoch_body": epoch_lines(facts, kept, head=head) if validates else epoch_without_validation(facts),
-        "evaluation_batch": evaluation_batch(math.prod(size) if size else 0),
-        "scaler": f"TargetScaler({scaler.mean!r}, {scaler.std!r})"
+        "evaluation_batch": evaluation_batch(pixels_at_once(facts) if size else pixels_beside(facts)),
+        "scaler": f"TargetScaler({scaler.mean!r}, {scaler.std!r}{', log=True' * scaler.log})"
         if facts.started
-        else "fit_target(targets[fitting_rows])",
+        else f"fit_target(targets[fitting_rows]{', log=True' * scaler.log})",
+        "units": ", target_mean=scaler.mean, target_std=scaler.std" + ", target_log=True" * scaler.log,
         "flip_average": facts.bundle.flip_average,
     }
 
 
 def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
     """What only pictures need."""
-    preparation = facts.bundle.preparation
-    assert isinstance(preparation, PicturePreparation)
-    options = {
-        name: getattr(preparation, name) for name in ("size", "channels", "bits", "fit", "interpolation")
-    }
+    own = facts.bundle.preparation
+    preparation = own if isinstance(own, PicturePreparation) else pictures_beside(facts)
+    assert preparation is not None
+    options = {name: value for name, value in preparation.load_options.items() if name != "scan"}
     last = facts.recipe.training.memory_format == "channels_last"
     facts_of_pictures = facts.bundle.schema.picture
     assert facts_of_pictures is not None
@@ -267,6 +269,7 @@ def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         "reads_files": reading.returns.startswith("list"),
         "refit_pixels": came != (*preparation.size, preparation.channels, preparation.bits),
         "tidy_pictures": reading.tidy_pictures,
+        "loaders": loader_lines(preparation, reading.kinds),
         "channels": preparation.channels,
         "size": literal(preparation.size),
         "mean": literal(preparation.mean) if preparation.mean else "",

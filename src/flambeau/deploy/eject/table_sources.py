@@ -6,28 +6,32 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from flambeau.data.builtin import BUILTIN_NAMES
 from flambeau.data.delimited import sniff_layout
+from flambeau.data.names import BUILTIN_NAMES
 from flambeau.data.samples import Samples
 from flambeau.data.spelling import MISSING_SPELLINGS
 from flambeau.data.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
+from flambeau.deploy.eject.mixed_texts import folder_constants
 from flambeau.deploy.eject.picture_sources import Reading, path_constant, run_constants
 from flambeau.deploy.eject.text import Code, call, literal, wrapped
+from flambeau.schema import Column
 
 SUMMARY = "Columns (name → one value a row) and targets, in the order of the run."
 FLAG_WORDS: tuple[dict[str, tuple[str, ...]], ...] = (
     {},
     {"true_words": ("yes", "Yes", "YES", "y", "Y"), "false_words": ("no", "No", "NO", "n", "N")},
 )
-GROUP_OF_KIND = {"number": "numbers", "boolean": "flags", "category": "words", "date": "dates"}
+GROUP_OF_KIND = {
+    "number": "numbers", "boolean": "flags", "category": "words", "date": "dates", "text": "texts"
+}  # fmt: skip
 
 
 def table_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:
     """From the shortest to the most careful."""
     source = str(facts.recipe.source)
     imports = ("from pathlib import Path", "import numpy as np")
-    constants = [*run_constants(facts), *_kind_constants(facts)]
+    constants = [*run_constants(facts), *_kind_constants(facts), *folder_constants(facts, samples)]
     if source in BUILTIN_NAMES and not Path(source).exists():
         yield _builtin(facts, samples, source, (*constants,))
         return
@@ -39,9 +43,16 @@ def table_readings(facts: RunFacts, samples: Samples) -> Iterator[Reading]:
             yield Reading("\n".join(lines), tuple(constants), imports, "dict[str, np.ndarray]", SUMMARY)
 
 
+def cells_of(facts: RunFacts) -> list[Column]:
+    """The used columns without those of pictures."""
+    return [column for column in facts.bundle.schema.used_columns if column.kind != "image"]
+
+
 def _kind_constants(facts: RunFacts) -> list[str]:
     """KINDS, name → kind in the order of the columns, and the names of each kind."""
-    kinds = {column.name: str(column.kind) for column in facts.bundle.schema.used_columns}
+    kinds = {column.name: str(column.kind) for column in cells_of(facts)}
+    if not kinds:
+        return []
     if len(set(kinds.values())) == 1:
         names = wrapped("(", (literal(name) for name in kinds), ",)" if len(kinds) == 1 else ")")
         return [
@@ -85,14 +96,16 @@ def _joined(read_one: str, *, several: bool) -> list[str]:
 
 def _ways_to_read(facts: RunFacts, path: Path) -> Iterator[str]:
     """Expressions for the columns, the target's among them."""
-    kinds = [str(column.kind) for column in facts.bundle.schema.used_columns]
+    kinds = [str(column.kind) for column in cells_of(facts)]
     alone = len(set(kinds)) == 1
     groups: dict[str, list[str]] = {
         group: ["*COLUMNS" if alone else f"*{group.upper()}"] if kind in kinds else []
         for kind, group in GROUP_OF_KIND.items()
     }
+    groups["words"] += groups.pop("texts")  # both are read as they are written
     target = facts.bundle.schema.target
     targets = target.split(",") if facts.task == "multilabel" else [target]
+    groups["words"] += ["*FOLDERS"] if facts.bundle.schema.picture_columns else []
     of_numbers = facts.task == "regression" or len(targets) > 1
     groups["numbers" if of_numbers else "words"] += [literal(name) for name in targets]
     given = {group: Code(f"[{', '.join(names)}]") for group, names in groups.items() if names}
@@ -119,7 +132,8 @@ def _ways_to_read(facts: RunFacts, path: Path) -> Iterator[str]:
 def _kinds(facts: RunFacts, targets: list[str]) -> dict[str, tuple[str, str]]:
     """Name → kind and date format, the target's among them."""
     kinds = {
-        column.name: (str(column.kind), column.date_format) for column in facts.bundle.schema.used_columns
+        column.name: ("text" if column.kind == "image" else str(column.kind), column.date_format)
+        for column in facts.bundle.schema.used_columns
     }
     kind = "number" if facts.task == "regression" else "boolean" if len(targets) > 1 else "category"
     return {**kinds, **dict.fromkeys(targets, (kind, ""))}

@@ -58,6 +58,7 @@ def loss_text(facts: RunFacts) -> Code:
         gamma=options.gamma,
         delta=options.delta,
         quantile=options.quantile,
+        quantiles=getattr(facts.bundle.preparation, "quantiles", ()),
     )
     if not isinstance(made, partial):
         return Code(made.__name__)

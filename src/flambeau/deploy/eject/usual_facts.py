@@ -9,11 +9,14 @@ from typing import Any
 from flambeau.data.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.loop_facts import LoopFacts, changes_parts, one_process, whole_epochs
+from flambeau.deploy.eject.mixed_texts import has_cells, pictures_beside
 from flambeau.deploy.eject.modelling import head_is_trained_first
+from flambeau.deploy.eject.text_models import text_of
 from flambeau.deploy.eject.training_texts import freezes
 from flambeau.deploy.specialise.given import Facts, Instead
 from flambeau.evaluation.validation import MOST_CALIBRATED
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TablePreparation
 
 # The default of CategoryEmbedding, which every model has.
 ONE_HOT_LIMIT = 64
@@ -58,7 +61,7 @@ def usual_facts(
     two = task == "multilabel"
     facts: dict[str, dict[str, object]] = {
         "fit_temperature.loss": {"targets.ndim == 2": two},
-        **whole_epochs(changes=loop.changes),
+        **whole_epochs(changes=loop.changes, arranges=loop.arranges),
         **one_process(loop),
         # inputs are made in fp32
         "predict_batches": {
@@ -125,6 +128,8 @@ def _table_facts(kinds: Collection[str], scaling: str, largest_cardinality: int 
 
 def _changes_samples(facts: RunFacts) -> bool | None:
     """Whether batches change their samples; a head that is trained first sees features, which are not changed."""
+    if pictures_beside(facts) is not None:
+        return True
     if not isinstance(facts.bundle.preparation, PicturePreparation) or facts.on_features:
         return False
     return None if head_is_trained_first(facts) else True
@@ -141,6 +146,7 @@ def loop_facts(facts: RunFacts) -> LoopFacts:
         scales=recipe.training.precision == "fp16",
         device=(recipe.device or "cpu").partition(":")[0],
         changes=_changes_samples(facts),
+        arranges=text_of(facts) is not None,
     )
 
 
@@ -150,6 +156,8 @@ def known_facts(facts: RunFacts) -> Facts:
     plain = recipe.device in (None, "cpu") and recipe.training.matmul in (None, "highest")
     # what a person's own model gives is theirs to decide
     members = None if facts.spec.name == "own" else facts.spec.name == "tabm"
+    if facts.spec.name == "fusion":
+        members = bool(facts.spec.arguments.get("members", 16))
     several_judged = len(facts.trainings) > 1 and not facts.on_all_samples
     common: dict[str, Any] = {
         "task": facts.task,
@@ -163,7 +171,12 @@ def known_facts(facts: RunFacts) -> Facts:
     whitened: Facts = {"hidden_weights": {"isinstance(model, WhitenFirst)": "whiten" in facts.spec.arguments}}
     if isinstance(preparation, PicturePreparation):
         known = usual_facts(
-            **common, bits=preparation.bits, at_size=True, decoded=not facts.from_arrays, kinds=()
+            **common,
+            bits=preparation.bits,
+            at_size=True,
+            # channels of scans are matched to those of the model after they are decoded
+            decoded=not facts.from_arrays and preparation.scan is None,
+            kinds=(),
         )
         if preparation.channels == 1 or recipe.training.memory_format != "channels_last":
             planes = (
@@ -171,14 +184,17 @@ def known_facts(facts: RunFacts) -> Facts:
             )
             known = {**known, "normalise_pictures": {planes: Instead("True")}}
         return {**known, **whitened}
+    assert isinstance(preparation, TablePreparation)
     source = Path(str(recipe.source))
     table = _reader_facts(source.suffix.lower()) if recipe.data.test is None else {}
     known = usual_facts(
         **common,
         kinds={str(column.kind) for column in facts.bundle.schema.used_columns},
         scaling="" if facts.started else recipe.table.scaling or "quantile",
-        largest_cardinality=max((*preparation.cardinalities, 0)),
+        # a fused model has two embeddings of categories, one of which has no columns
+        largest_cardinality=None if facts.spec.name == "fusion" else max((*preparation.cardinalities, 0)),
     )
+    known = {**known, "TablePreparation.transform_values": {"self.has_cells": has_cells(facts)}}
     return {**known, **table, **whitened}
 
 

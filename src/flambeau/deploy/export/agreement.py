@@ -13,8 +13,13 @@ from flambeau.deploy.answer import device_of, picture_inputs, predict_inputs, re
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.inputs import PIXELS, Raw, raw_batches
 from flambeau.deploy.export.rows import TrialRows
+from flambeau.deploy.export.series_inputs import eager_windows, series_batches
+from flambeau.deploy.forecasts import answer_windows
+from flambeau.deploy.mixed import row_inputs
 from flambeau.errors import DataError
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
+from flambeau.transforms.table import TablePreparation
 
 TOLERANCE = 1e-5
 
@@ -39,13 +44,15 @@ class Compared:
         """max |exported - eager| / max |eager|; infinite where one of them is not finite."""
         if not (np.isfinite(self.exported).all() and np.isfinite(self.eager).all()):
             return float("inf")
-        largest = float(np.abs(self.eager).max())
-        return float(np.abs(self.exported - self.eager).max()) / (largest or 1.0)
+        # of forecasts each target by itself, as their units may be far apart
+        apart = (0, 1, 3) if self.eager.ndim == 4 else None
+        largest, gap = (np.abs(part).max(axis=apart) for part in (self.eager, self.exported - self.eager))
+        return float(np.max(gap / np.where(largest > 0, largest, 1.0)))
 
     @property
     def same_answers(self) -> float | None:
         """The share of rows with the same label (or set of labels); None for regression."""
-        if self.eager.ndim == 1:
+        if self.eager.ndim in (1, 4):
             return None
         if self.targets.ndim == 2:
             return float(((self.exported > 0.5) == (self.eager > 0.5)).all(axis=1).mean())
@@ -74,7 +81,11 @@ def compare(bundle: Bundle, artefact: Artefact, rows: TrialRows, max_pixels: int
 def batches_of(bundle: Bundle, rows: TrialRows, max_pixels: int) -> Iterator[tuple[Samples, Raw, np.ndarray]]:
     """Batches of raw inputs with the samples that they are of, and the positions in them."""
     for samples, chosen in rows.parts:
-        for raw, positions in raw_batches(bundle, samples, chosen, max_pixels):
+        if samples.series is not None:
+            batches = series_batches(bundle, samples, chosen)
+        else:
+            batches = raw_batches(bundle, samples, chosen, max_pixels)
+        for raw, positions in batches:
             yield samples, raw, positions
 
 
@@ -100,7 +111,8 @@ def eager_answer(bundle: Bundle, samples: Samples, raw: Raw, positions: np.ndarr
     """What flambeau itself predicts for the rows of a batch, from the same raw values."""
     if isinstance(bundle.preparation, PicturePreparation):
         return predict_inputs(bundle, (bundle.preparation.prepare(torch.from_numpy(raw[PIXELS])),))
-    assert samples.columns is not None
+    if isinstance(bundle.preparation, SeriesPreparation):
+        return answer_windows(bundle, eager_windows(bundle.preparation, raw))
+    assert samples.columns is not None and isinstance(bundle.preparation, TablePreparation)
     part = {name: values[positions] for name, values in samples.columns.items()}
-    numbers, categories = bundle.preparation.transform(part)
-    return predict_inputs(bundle, (torch.from_numpy(numbers), torch.from_numpy(categories)))
+    return predict_inputs(bundle, row_inputs(bundle.preparation, part, torch.device("cpu")))

@@ -40,6 +40,14 @@ def describe_artefact(
     }
     if isinstance(bundle.preparation, PicturePreparation):
         told["resized_inside_to"] = list(bundle.preparation.size)
+    if bundle.point is not None:
+        told["answers_second_label_from"] = bundle.point
+    if bundle.threshold:
+        told["unknown"] = {"answered_below": bundle.threshold, "label": bundle.unknown}
+    facts = bundle.schema.series
+    if facts is not None:
+        told |= {"targets": list(facts.targets), "quantiles": list(facts.quantiles), "horizon": facts.horizon}
+        told |= {"lookback": facts.lookback, "unit": facts.unit, "step": facts.step}
     weights = bundle.facts.get("weights")
     if isinstance(weights, dict):
         told["pretrained_weights"] = {"arch": weights.get("arch"), "licence": weights.get("licence")}

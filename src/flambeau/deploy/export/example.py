@@ -8,6 +8,7 @@ from typing import Any
 
 from flambeau.data.spelling import FALSE_WORDS, MISSING_SPELLINGS, NUMBER_PATTERN, TRUE_WORDS
 from flambeau.data.table import ISO_FORMATS, THOUSANDS_PATTERN, ZONE_PATTERN
+from flambeau.deploy.export.example_texts import text_lines
 from flambeau.deploy.export.inputs import RawInput
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation
@@ -42,7 +43,11 @@ TURNED = "image.getexif().get(0x0112) in (5, 6, 7, 8)"
 
 
 def example_text(
-    artefact: Path, to: str, preparation: PicturePreparation | TablePreparation, inputs: Sequence[RawInput]
+    artefact: Path,
+    to: str,
+    preparation: PicturePreparation | TablePreparation,
+    inputs: Sequence[RawInput],
+    vocabulary: str = "",
 ) -> str:
     """A Python script that answers one picture, or one row as JSON, given on its command line.
 
@@ -51,14 +56,17 @@ def example_text(
         to: onnx, pt2 or torchscript.
         preparation: of the bundle.
         inputs: of the artefact.
+        vocabulary: the name of the file beside it with the words or the tokenizer; empty for none.
     """
     pictures = isinstance(preparation, PicturePreparation)
-    kinds = {one.kind for one in inputs}
     asked = "PICTURE" if pictures else "'{\"COLUMN\": VALUE, ...}'"
     if isinstance(preparation, PicturePreparation):
         imports, reading = _picture_lines(preparation)
     else:
-        imports, reading = _row_lines(kinds, to)
+        imports, reading = _row_lines(inputs, to, vocabulary)
+        if preparation.pictures:
+            more, defined = _picture_function(preparation.pictures[0].pictures)
+            imports, reading = [*imports, *more], [*defined, *reading]
     name = artefact.name
     usage = f"usage: python {artefact.stem}_{to}.py {asked}"
     lines = [f'"""{MARK} Answers one input: python THIS_SCRIPT {asked}"""', ""]
@@ -71,7 +79,7 @@ def example_text(
         "if len(sys.argv) != 2:",
         f"    sys.exit({usage!r})",
         f"file = str(Path(__file__).with_name({name!r}))",
-        *_loading(to),
+        *loading_lines(to),
         *reading,
         *_asking(to, pictures),
     ]
@@ -88,7 +96,7 @@ def _import_order(line: str) -> tuple[bool, str]:
     return not line.startswith("import "), line
 
 
-def _loading(to: str) -> list[str]:
+def loading_lines(to: str) -> list[str]:
     """Lines that make `model` and `about`, the metadata."""
     if to == "onnx":
         return [
@@ -103,6 +111,9 @@ def _loading(to: str) -> list[str]:
 
 def _picture_lines(preparation: PicturePreparation) -> tuple[list[str], list[str]]:
     """Imports, and lines that make `pixels`: (1, height, width, channels), as flambeau decodes files."""
+    if preparation.scan is not None:
+        line = "pixels = np.load(sys.argv[1])[None]  # (1, height, width, channels): a scan after its window"
+        return [], [line]
     if preparation.channels not in (1, 3):
         return [], ["pixels = np.load(sys.argv[1])[None]  # (1, height, width, channels)"]
     height, width = preparation.size
@@ -139,11 +150,55 @@ def _picture_lines(preparation: PicturePreparation) -> tuple[list[str], list[str
     return ["from PIL import Image, ImageOps"], [*lines, f"pixels = pixels.reshape{shape}"]
 
 
-def _row_lines(kinds: set[str], to: str) -> tuple[list[str], list[str]]:
+def _picture_function(preparation: PicturePreparation) -> tuple[list[str], list[str]]:
+    """Imports, and lines that define `picture`: the pixels of a file, or blank ones where none is named."""
+    imports, lines = _picture_lines(preparation)
+    blank = f"np.zeros((1, 2, 2, {preparation.channels}), dtype=np.uint8)"
+    body = [line.replace("sys.argv[1]", "path") for line in lines]
+    head = ["", "", "def picture(path):", "    if not path:", f"        return {blank}"]
+    return imports, [*head, *(f"    {line}" for line in body), "    return pixels", ""]
+
+
+def _row_lines(inputs: Sequence[RawInput], to: str, vocabulary: str) -> tuple[list[str], list[str]]:
     """Imports, and lines that make `values`: input name → array of one value, as `column_values` reads it."""
-    imports = ["import math", "import re"]
+    imports, defined = text_lines(inputs, vocabulary)
     words = " ".join(word for word in MISSING_SPELLINGS if word)
-    lines = [f'MISSING = {{"", *"{words}".split()}}', f'NUMBER = r"{NUMBER_PATTERN}"', "", ""]
+    kinds = {one.kind for one in inputs} - {"text", "pictures", "presence"}
+    pictures = any(one.kind == "pictures" for one in inputs)
+    lines = [f'MISSING = {{"", *"{words}".split()}}']
+    if kinds:
+        more, cells = _cell_lines(kinds, to)
+        imports, lines = [*imports, *more], [*lines, f'NUMBER = r"{NUMBER_PATTERN}"', "", "", *cells, "", ""]
+    else:
+        lines += ["", ""]
+    lines += [*defined, *_row_reading(kinds, bool(defined), pictures)]
+    return imports, ["", *lines]
+
+
+def _row_reading(kinds: set[str], texts: bool, pictures: bool = False) -> list[str]:
+    """Lines that read the row and make `values` of it."""
+    cell, text = 'np.array([read(one, row.get(one["name"]))])', "read_text(one, row)"
+    array = cell if not texts else f'{text} if one["kind"] == "text" else {cell}' if kinds else text
+    if pictures:
+        array = (
+            'picture(row.get(one["name"])) if one["kind"] == "pictures" else np.array([float(bool('
+            f'row.get(one["of"])))]) if one["kind"] == "presence" else {array}'
+        )
+    names = 'names = [one["name"] for one in about["inputs"]]'
+    if texts:
+        names = 'names = [name for one in about["inputs"] for name in one.get("columns", [one["name"]])]'
+    return [
+        "row = json.loads(sys.argv[1])",
+        names.replace('"]]', '"] if one["kind"] != "presence"]') if pictures and not texts else names,
+        "if not isinstance(row, dict) or set(row) - set(names):",
+        '    sys.exit(f"a row is an object with some of these columns: {names}")',
+        f'values = {{one["name"]: {array} for one in about["inputs"]}}',
+    ]
+
+
+def _cell_lines(kinds: set[str], to: str) -> tuple[list[str], list[str]]:
+    """Imports, and lines that define `read`: a value of one column as a number, or as a category's text or code."""
+    imports, lines = ["import math", "import re"], []
     if kinds & {"category", "boolean"}:
         lines += _SPELLING
     lines += [
@@ -173,17 +228,8 @@ def _row_lines(kinds: set[str], to: str) -> tuple[list[str], list[str]]:
         '        text = text.replace(",", "")',
         "    number = float(text) if re.match(NUMBER, text) else np.nan",
         "    return number if math.isfinite(number) else np.nan",
-        "",
-        "",
-        "row = json.loads(sys.argv[1])",
-        'names = [one["name"] for one in about["inputs"]]',
-        "if not isinstance(row, dict) or set(row) - set(names):",
-        '    sys.exit(f"a row is an object with some of these columns: {names}")',
     ]
-    array = 'np.array([read(one, row.get(one["name"]))])'
-    return imports, [
-        "", *lines, f'values = {{one["name"]: {array} for one in about["inputs"]}}'
-    ]  # fmt: skip
+    return imports, lines
 
 
 def _asking(to: str, pictures: bool) -> list[str]:
@@ -202,12 +248,14 @@ def about_example(artefact: Path, to: str) -> Path:
 
 def describe_output(task: str, taken: set[str]) -> dict[str, Any]:
     """Name and meaning of the one output; the name is none of the inputs'."""
-    name = "value" if task == "regression" else "probabilities"
+    name = {"regression": "value", "forecast": "forecast"}.get(task, "probabilities")
     while name in taken:
         name = f"predicted_{name}"
     meaning = {
         "regression": "the value in the target's own units, float64",
         "multilabel": "a calibrated probability for each label, float32",
+        "forecast": "in own units, float64: of each row to come and each target the forecast and its quantiles",
     }.get(task, "a calibrated probability for each class, float32")
-    shape = ["batch"] if task == "regression" else ["batch", "labels"]
+    shapes = {"regression": ["batch"], "forecast": ["batch", "horizon", "targets", "1 + quantiles"]}
+    shape = shapes.get(task, ["batch", "labels"])
     return {"name": name, "meaning": meaning, "shape": shape}

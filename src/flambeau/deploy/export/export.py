@@ -9,18 +9,30 @@ from flambeau.deploy.export.agreement import Artefact, Compared, compare
 from flambeau.deploy.export.describe import describe_artefact
 from flambeau.deploy.export.formats import Request, exporting
 from flambeau.deploy.export.graph import RawToAnswer, build_graph
-from flambeau.deploy.export.inputs import RawInput, number_columns, raw_inputs
+from flambeau.deploy.export.inputs import RawInput, raw_inputs
 from flambeau.deploy.export.onnx_file import open_onnx, write_onnx
 from flambeau.deploy.export.pt2_file import example_inputs, open_pt2, write_pt2
 from flambeau.deploy.export.rows import RunData, TrialRows, made_up_rows
+from flambeau.deploy.export.series_inputs import series_raw_inputs
 from flambeau.deploy.export.torchscript_file import open_torchscript, write_torchscript
+from flambeau.deploy.export.vocabulary import vocabulary_file
 from flambeau.deploy.files import is_bundle
+from flambeau.deploy.generators import refuse_generator
 from flambeau.errors import FlambeauError, RunError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
+from flambeau.transforms.image import PicturePreparation
 
 WRITERS = {"onnx": write_onnx, "pt2": write_pt2, "torchscript": write_torchscript}
 OPENERS = {"onnx": open_onnx, "pt2": open_pt2, "torchscript": open_torchscript}
+
+
+def inputs_of(bundle: Bundle, target: Path) -> list[RawInput]:
+    """The inputs in the order of the graph: pixels, columns, or windows; `target` is the file that takes them."""
+    if bundle.schema.series is not None:
+        return series_raw_inputs(bundle)
+    beside = vocabulary_file(target, bundle)
+    return raw_inputs(bundle, beside.name if beside is not None else "")
 
 
 class Export:
@@ -29,17 +41,20 @@ class Export:
     Args:
         run: finished.
         request: format and precision.
+        target: the file that it will be in the end.
 
     Raises:
         RunError: the run is not finished, or its bundle is damaged.
     """
 
-    def __init__(self, run: RunFolder, request: Request) -> None:
+    def __init__(self, run: RunFolder, request: Request, target: Path) -> None:
         if not (run.finished or is_bundle(run.model)):
             raise RunError("this run is not finished", where=run.path, command=f"flambeau resume {run.path}")
         self.run, self.request = run, request
         self.bundle: Bundle = load_bundle(run.model)
-        self.inputs: list[RawInput] = raw_inputs(self.bundle)
+        if self.bundle.schema.source == "corpus":
+            refuse_generator(self.bundle.schema, "go out as one graph yet", run.path)
+        self.inputs: list[RawInput] = inputs_of(self.bundle, target)
         self.max_pixels = load_recipe(run.recipe).data.max_pixels
         self.metadata = describe_artefact(run, self.bundle, self.inputs, request.to, request.quantize)
         self.data: RunData | None = None
@@ -51,11 +66,12 @@ class Export:
 
     def graph(self) -> RawToAnswer:
         """A fresh module of the whole way."""
-        return build_graph(self.bundle, number_columns(self.bundle.preparation))
+        return build_graph(self.bundle)
 
     def write(self, path: Path, graph: RawToAnswer | None = None) -> None:
         """Write the fp32 file, or that of another graph. Raises ModelError where the exporter cannot."""
-        channels = int(getattr(self.bundle.preparation, "channels", 0))
+        preparation = self.bundle.preparation
+        channels = preparation.channels if isinstance(preparation, PicturePreparation) else 0
         example = example_inputs(self.inputs, channels)
         writer = WRITERS[self.request.to]
         exporting(

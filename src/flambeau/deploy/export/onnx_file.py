@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 2
 ELEMENT_TYPES = {
     torch.uint8: TensorProto.UINT8,
     torch.int32: TensorProto.INT32,
+    torch.int64: TensorProto.INT64,
     torch.float64: TensorProto.DOUBLE,
 }
 
@@ -44,9 +46,12 @@ def write_onnx(
     """
     program = exported_program(graph, inputs, example)
     names = [f"raw_{position}" for position in range(len(inputs))]
-    converted = torch.onnx.export(
-        program, (), dynamo=True, verbose=False, input_names=names, output_names=["answer"]
-    )
+    with warnings.catch_warnings():
+        # torch's own decomposition of recurrent layers
+        warnings.filterwarnings("ignore", message="_check_is_size", category=FutureWarning)
+        converted = torch.onnx.export(
+            program, (), dynamo=True, verbose=False, input_names=names, output_names=["answer"]
+        )
     assert converted is not None
     model = with_raw_inputs(converted.model_proto, inputs, metadata["output"]["name"])
     add_metadata(model, metadata)
@@ -70,7 +75,7 @@ def with_raw_inputs(model: onnx.ModelProto, inputs: Sequence[RawInput], output: 
     given, first = [], []
     for one, old in zip(inputs, graph.input, strict=True):
         shape = [d.dim_param or d.dim_value for d in old.type.tensor_type.shape.dim]
-        shape = [*("batch", "height", "width")[: min(3, len(shape))], *shape[3:]]
+        shape = [*one.free_sizes, *shape[len(one.free_sizes) :]]
         if one.kind == "category":
             given.append(helper.make_tensor_value_info(one.name, TensorProto.STRING, shape))
             first.append(

@@ -82,6 +82,25 @@ class QuantileScale(nn.Module):
         return table.index_select(0, (places + self.starts).flatten()).reshape(places.shape)
 
 
+class TableAndText(nn.Module):
+    """What tables with texts take: scaled numbers and category indices, if there are such columns, and tokens.
+
+    Args:
+        columns: of numbers and categories; None where there are only texts.
+        text: raw texts (batch, any) → tokens (batch, length).
+
+    Shapes: the raw columns, then the text → what the model takes, in its order.
+    """
+
+    def __init__(self, columns: nn.Module | None, text: nn.Module) -> None:
+        super().__init__()
+        self.columns, self.text = columns, text
+
+    def forward(self, *raw: Tensor) -> tuple[Tensor, ...]:
+        tokens = self.text(raw[-1])
+        return (tokens,) if self.columns is None else (*self.columns(*raw[:-1]), tokens)
+
+
 class TableColumns(nn.Module):
     """Raw columns to scaled numbers and category indices; equal to `TablePreparation.transform`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,43 @@ from flambeau.deploy.export.graph import RawToAnswer
 from flambeau.deploy.export.inputs import Raw, RawInput
 
 METADATA = "flambeau.json"
-EXAMPLE_BATCH, EXAMPLE_SIZE = 3, (29, 37)
+EXAMPLE_BATCH, EXAMPLE_SIZE, EXAMPLE_WIDTH = 3, (29, 37), 41
 
 
 def example_inputs(inputs: Sequence[RawInput], channels: int) -> tuple[Tensor, ...]:
     """Small inputs to trace with. No dimension is 0 or 1, which torch.export would take for constants."""
-    if inputs[0].kind == "pictures":
+    if inputs[0].kind == "pictures" and len(inputs) == 1:
         shape = (EXAMPLE_BATCH, *EXAMPLE_SIZE, channels)
         return (torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).to(inputs[0].dtype),)
-    return tuple(torch.arange(EXAMPLE_BATCH).to(one.dtype) for one in inputs)
+    if inputs[0].shape:
+        return tuple(torch.ones((EXAMPLE_BATCH, *one.shape), dtype=one.dtype) for one in inputs)
+    words = torch.arange(EXAMPLE_BATCH * EXAMPLE_WIDTH).reshape(EXAMPLE_BATCH, EXAMPLE_WIDTH) % 2 + 1
+    rows = torch.arange(EXAMPLE_BATCH)
+    # a tensor each: torch.export takes two inputs that share one for the same input
+    return tuple(
+        _example_pictures(one, place)
+        if one.kind == "pictures"
+        else (rows if one.text is None else words).to(one.dtype, copy=True)
+        for place, one in enumerate(inputs)
+    )
+
+
+def _example_pictures(one: RawInput, place: int) -> Tensor:
+    """Pictures of a column, of a size that no other input has."""
+    height, width = EXAMPLE_SIZE
+    shape = (EXAMPLE_BATCH, height + 2 * place, width + 2 * place, one.channels)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(place)).to(one.dtype)
 
 
 def exported_program(
     graph: RawToAnswer, inputs: Sequence[RawInput], example: tuple[Tensor, ...]
 ) -> torch.export.ExportedProgram:
-    """The graph as torch.export takes it down, free in the batch and, for pictures, in height and width."""
-    free = (0, 1, 2) if inputs[0].kind == "pictures" else (0,)
-    shapes = (tuple(dict.fromkeys(free, torch.export.Dim.DYNAMIC) for _ in example),)
-    with torch.no_grad():
+    """The graph as torch.export takes it down, free in the batch, the sizes of pictures and the lengths of texts."""
+    free = torch.export.Dim.DYNAMIC
+    shapes = (tuple(dict.fromkeys(range(len(one.free_sizes)), free) for one in inputs),)
+    with torch.no_grad(), warnings.catch_warnings():
+        # torch's recurrent layers keep a second list of their own weights
+        warnings.filterwarnings("ignore", message=r"The tensor attributes? .*_flat_weights")
         program = torch.export.export(graph, example, dynamic_shapes=shapes, strict=False)
     for module in program.graph_module.modules():
         if isinstance(module, torch.fx.GraphModule):

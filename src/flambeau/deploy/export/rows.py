@@ -10,15 +10,21 @@ import numpy as np
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.deploy.bundle import Bundle
+from flambeau.deploy.export.prepare_mixed import made_up_pictures
+from flambeau.deploy.export.series_inputs import made_up_series
 from flambeau.errors import FlambeauError
 from flambeau.recipe import Recipe, load_recipe
 from flambeau.records import RunFolder
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
+from flambeau.transforms.text import TextPreparation
 
 MADE_UP_ROWS = 64
 MISSING_SHARE = 0.2
 PICTURES_A_SHAPE = 3
+MOST_WORDS, LONGEST_WORD = 100, 9
+LETTERS = "etaoinshrdlucmfwypvbg.,é"
 PICTURE_SHAPES = ((1, 1), (1, 9), (33, 7), (64, 64), (97, 131))
 
 
@@ -109,9 +115,13 @@ def _places(data: dict[str, Any], sources: list[Samples]) -> list[tuple[int, int
 def made_up_rows(bundle: Bundle, reason: str) -> TrialRows:
     """Samples drawn at random within the ranges that the preparation was fitted on, some values missing or unknown."""
     generator = np.random.default_rng(0)
-    if isinstance(bundle.preparation, PicturePreparation):
+    parts: tuple[tuple[Samples, list[int]], ...]
+    if isinstance(bundle.preparation, SeriesPreparation):
+        parts = (made_up_series(bundle, generator),)
+    elif isinstance(bundle.preparation, PicturePreparation):
         parts = tuple(_made_up_pictures(bundle, generator, shape) for shape in PICTURE_SHAPES)
     else:
+        assert isinstance(bundle.preparation, TablePreparation)
         columns = made_up_columns(bundle, bundle.preparation, MADE_UP_ROWS, generator)
         ids = tuple(f"row {number}" for number in range(1, MADE_UP_ROWS + 1))
         samples = Samples(bundle.schema, ids, np.full(MADE_UP_ROWS, np.nan), columns=columns)
@@ -154,10 +164,28 @@ def made_up_columns(
         else:
             values = generator.integers(0, 2, count).astype(np.float64) if kind == "boolean" else values
             columns[name] = np.where(missing, np.nan, values)
+    for name in preparation.text.columns if preparation.text is not None else ():
+        columns[name] = np.array(
+            [_made_up_text(preparation.text, generator) for _ in range(count)], dtype=object
+        )
+    for pictures in preparation.pictures:
+        columns[pictures.column] = made_up_pictures(pictures, count, generator)
     for category in preparation.categories:
         known = np.array([*category.values, "a value that nobody has seen", None], dtype=object)
         columns[category.column] = known[generator.integers(0, len(known), count)]
     return columns
+
+
+def _made_up_text(text: TextPreparation | None, generator: np.random.Generator) -> str:
+    """Up to a hundred words that the model knows, or made of letters; now and then there are none."""
+    known = text.vocabulary if text is not None and text.tokens == "words" else ()
+    count = int(generator.integers(0, MOST_WORDS))
+    if known:
+        return " ".join(known[place] for place in generator.integers(0, len(known), count))
+    sizes = generator.integers(1, LONGEST_WORD, count)
+    return " ".join(
+        "".join(LETTERS[place] for place in generator.integers(0, len(LETTERS), size)) for size in sizes
+    )
 
 
 def _fitted_range(preparation: TablePreparation, column: str, kind: str) -> tuple[float, float]:

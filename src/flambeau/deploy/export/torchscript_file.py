@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from flambeau.deploy.export.graph import RawToAnswer
 from flambeau.deploy.export.inputs import Raw, RawInput
+from flambeau.deploy.export.prepare_mixed import TableAndPictures
 from flambeau.deploy.export.pt2_file import METADATA
 
 LEGACY = "TorchScript is deprecated in torch and gets no more development: prefer --to pt2 or --to onnx"
@@ -41,7 +42,10 @@ def write_torchscript(
 ) -> None:
     """Write the module with its metadata as the extra file `flambeau.json`."""
     with torch.no_grad(), _known_warnings():
-        if inputs[0].kind == "pictures":
+        if isinstance(graph.prepare, TableAndPictures):
+            graph.prepare.pictures = nn.ModuleList(torch.jit.script(one) for one in graph.prepare.pictures)
+            module = torch.jit.trace(graph, example, check_trace=False)
+        elif inputs[0].kind == "pictures":
             answer = torch.jit.trace(graph.answer, (graph.prepare(*example),), check_trace=False)
             module = torch.jit.script(ScriptedPictures(torch.jit.script(graph.prepare), answer))
         else:

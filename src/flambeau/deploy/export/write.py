@@ -6,14 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flambeau.deploy.bundle import load_bundle
 from flambeau.deploy.export.agreement import TOLERANCE
 from flambeau.deploy.export.example import about_example, example_text
 from flambeau.deploy.export.export import Export
 from flambeau.deploy.export.formats import SUFFIXES, Request, check_request
 from flambeau.deploy.export.recognise import check_name, check_overwrite
+from flambeau.deploy.export.series_example import series_example_text
 from flambeau.deploy.export.torchscript_file import LEGACY
+from flambeau.deploy.export.vocabulary import vocabulary_file, write_vocabulary
+from flambeau.deploy.generators import makes_pictures
 from flambeau.errors import ModelError
 from flambeau.records import RunFolder, atomic_file, write_text
+from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.table import TablePreparation
 
 EXPORTS = "exports"
 COMPARED_ROWS = 256
@@ -40,7 +46,8 @@ def export_run(
         on_note: is told sentences for the user.
 
     Returns:
-        "file", "example", "format", "precision", "bytes", "rows" and "origin" of the comparison, "agreement"
+        "file", "example", "vocabulary" where the file takes words by number, "format", "precision", "bytes", "rows" and
+        "origin" of the comparison, "agreement"
         (max|a-b| / max|a|), "compared_with", "tolerance", and for a quantized file "quantized" (see
         `measure_quantized`).
 
@@ -59,7 +66,9 @@ def export_run(
     check_overwrite(target, example)
     if to == "torchscript":
         on_note(LEGACY)
-    export = Export(run, request)
+    if makes_pictures(run.model):
+        return _export_generator(run, request, target, example)
+    export = Export(run, request, target)
     with atomic_file(target) as temporary:
         if quantize is None:
             export.write(temporary)
@@ -69,16 +78,41 @@ def export_run(
             from flambeau.deploy.export.measure import write_quantized
 
             report = write_quantized(export, temporary, on_note)
-    write_text(example, example_text(target, to, export.bundle.preparation, export.inputs))
-    _renew_digests(run, [target, example])
+    write_text(example, _example(export, target))
+    written = [target, example, *write_vocabulary(target, export.bundle)]
+    _renew_digests(run, written)
     return {
         "file": str(target),
         "example": str(example),
+        **({"vocabulary": str(written[2])} if len(written) > 2 else {}),
         "format": to,
         "precision": export.metadata["precision"],
         "bytes": target.stat().st_size,
         **report,
     }
+
+
+def _export_generator(run: RunFolder, request: Request, target: Path, example: Path) -> dict[str, Any]:
+    from flambeau.deploy.export.generator_file import generator_example, write_generator
+
+    bundle = load_bundle(run.model)
+    with atomic_file(target) as temporary:
+        report = write_generator(bundle, run.name, request, temporary)
+    write_text(example, generator_example(bundle, target, request.to))
+    _renew_digests(run, [target, example])
+    told = {"file": str(target), "example": str(example), "format": request.to, "bytes": target.stat().st_size}
+    return {**told, **report}
+
+
+def _example(export: Export, target: Path) -> str:
+    facts = export.bundle.schema.series
+    if facts is not None:
+        return series_example_text(target, export.request.to, facts, export.inputs)
+    beside = vocabulary_file(target, export.bundle)
+    preparation = export.bundle.preparation
+    assert isinstance(preparation, PicturePreparation | TablePreparation)
+    name = beside.name if beside is not None else ""
+    return example_text(target, export.request.to, preparation, export.inputs, name)
 
 
 def _agree(export: Export, path: Path) -> dict[str, Any]:

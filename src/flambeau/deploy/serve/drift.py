@@ -25,7 +25,8 @@ class TableWatch:
     """
 
     def __init__(self, schema: Schema, preparation: TablePreparation) -> None:
-        self._read = [column.name for column in schema.used_columns if column.kind != "category"]
+        unread = ("category", "image", "text")
+        self._read = [column.name for column in schema.used_columns if column.kind not in unread]
         self._strangeness = Strangeness(schema.columns, preparation)
 
     def look(

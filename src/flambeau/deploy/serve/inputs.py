@@ -12,10 +12,13 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from flambeau.data.rows import require_inputs
-from flambeau.deploy.serve.limits import JSON_BYTES, Limits, RefusalError
+from flambeau.deploy.serve.limits import JSON_BYTES, TEXT_LETTERS, Limits, RefusalError
 from flambeau.deploy.serve.models import Loaded
+from flambeau.deploy.serve.sent_pictures import unpack_pictures
 
 PICTURE_HINT = "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' ADDRESS/predict"
+# What browsers and clients call files of pictures and scans beside image/*.
+FILE_TYPES = ("application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
 ROWS_HINT = """curl -H 'content-type: application/json' -d '{"rows": [{...}, {...}]}' ADDRESS/predict"""
 
 
@@ -59,19 +62,26 @@ async def read_inputs(model: Loaded, content_type: str, body: bytes, limits: Lim
     if not model.takes_pictures:
         if kind != "application/json" and not kind.endswith("+json"):
             raise _unsupported(kind, "application/json", ROWS_HINT)
-        rows, many = read_rows(body, min(limits.rows, MOST_NUMBERS // model.bundle.schema.outputs))
+        if model.takes_series:
+            rows, _ = read_rows(body, limits.rows)
+            check_rows(rows, model)
+            return Inputs([rows], ["series"])
+        pictures = model.bundle.schema.picture_columns
+        most = min(limits.rows, MOST_NUMBERS // model.bundle.schema.outputs)
+        rows, many = read_rows(body, most, limits.bytes if pictures else JSON_BYTES)
         check_rows(rows, model)
+        unpack_pictures(rows, pictures, model.pixels)
         return Inputs(rows, [f"row {number}" for number in range(1, len(rows) + 1)], many)
     if kind == "multipart/form-data":
         return await _read_parts(content_type, body, limits)
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
+    if not (kind.startswith("image/") or kind in FILE_TYPES):
         raise _unsupported(kind, "image/*, application/octet-stream or multipart/form-data", PICTURE_HINT)
     if not body:
         raise RefusalError(400, "the body is empty", expected="a picture", hint=PICTURE_HINT)
     return Inputs([body], ["picture"])
 
 
-def read_rows(body: bytes, most: int) -> tuple[list[dict[str, Any]], bool]:
+def read_rows(body: bytes, most: int, largest: int = JSON_BYTES) -> tuple[list[dict[str, Any]], bool]:
     """The rows of a JSON body: {"rows": [...]}, {"row": {...}}, a list of rows, or one row; and whether it is a list.
 
     A value of a row is never an object or a list, so a column may well be named "row" or "rows".
@@ -79,13 +89,14 @@ def read_rows(body: bytes, most: int) -> tuple[list[dict[str, Any]], bool]:
     Args:
         body: complete.
         most: rows.
+        largest: bytes of the body.
 
     Raises:
         RefusalError: 400 for what is no JSON, 413 for too much, 422 for another shape.
     """
-    if len(body) > JSON_BYTES:
+    if len(body) > largest:
         raise RefusalError(
-            413, "the JSON is too large", got=f"{len(body):,} bytes", expected=f"at most {JSON_BYTES:,} bytes"
+            413, "the JSON is too large", got=f"{len(body):,} bytes", expected=f"at most {largest:,} bytes"
         )
     # Told without parsing, which would hold up everybody else.
     if body.count(b"{") > most + 1 and (objects := _count_objects(body)) > most + 1:
@@ -120,6 +131,7 @@ def _count_objects(body: bytes) -> int:
 def check_rows(rows: Sequence[Mapping[str, Any]], model: Loaded) -> None:
     """Refuse rows that cannot be meant, before they wait. Raises RefusalError or DataError."""
     needed = {column.name for column in model.bundle.schema.used_columns}
+    texts = [column.name for column in model.bundle.schema.used_columns if column.kind == "text"]
     for number, row in enumerate(rows, start=1):
         if any(type(value) in (dict, list) for value in row.values()):
             name = next(key for key, value in row.items() if type(value) in (dict, list))
@@ -129,6 +141,16 @@ def check_rows(rows: Sequence[Mapping[str, Any]], model: Loaded) -> None:
                 where=f"row {number}, '{name[:60]}'",
                 got=type(row[name]).__name__,
             )
+        for name in texts:
+            if isinstance(row.get(name), str) and len(row[name]) > TEXT_LETTERS:
+                raise RefusalError(
+                    413,
+                    "a text is too long",
+                    where=f"row {number}, '{name[:60]}'",
+                    got=f"{len(row[name]):,} characters",
+                    expected=f"at most {TEXT_LETTERS:,}",
+                    hint="flambeau predict takes texts of any length, of which the model reads the beginning",
+                )
     if len(rows) != 1 or not needed <= rows[0].keys():
         require_inputs(model.bundle.schema, list(dict.fromkeys(name for row in rows for name in row)))
 

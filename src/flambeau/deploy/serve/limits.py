@@ -11,6 +11,7 @@ from flambeau.records import to_json
 JSON_BYTES = 8 * 2**20  # parsing holds the interpreter: about 0.1 s for this much
 HEADER_BYTES = 64 * 2**10
 SPARE_FILES = 64
+TEXT_LETTERS = 200_000  # cutting a text into subwords takes about a second for a million
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from flambeau.deploy.serve.drift import Strange
 from flambeau.deploy.serve.models import Explaining, Loaded
+from flambeau.evaluation.decide import choose_classes
+from flambeau.transforms.series import SeriesPreparation
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)
@@ -73,18 +75,23 @@ class Metrics:
     def predicted(self, model: Loaded, predictions: np.ndarray, strange: Sequence[Strange]) -> None:
         """Count what a batch was answered, and what was strange about its inputs."""
         schema = model.bundle.schema
-        if schema.task == "regression":
+        if isinstance(model.bundle.preparation, SeriesPreparation):
             scaled = self.values.labels(model.name, model.version)
-            for value in ((predictions - model.bundle.target.mean) / model.bundle.target.std).tolist():
+            for place, channel in enumerate(model.bundle.preparation.channels[: predictions.shape[2]]):
+                for value in channel.scale(predictions[:, -1, place, 0]).tolist():
+                    scaled.observe(value)
+        elif schema.task == "regression":
+            scaled = self.values.labels(model.name, model.version)
+            for value in model.bundle.target.scale(predictions).tolist():
                 scaled.observe(value)
         else:
             if schema.task == "classification":
-                counts = np.bincount(predictions.argmax(1), minlength=len(schema.classes))
+                chosen = choose_classes(predictions, model.bundle.point)
+                counts = np.bincount(chosen, minlength=len(schema.classes))
             else:
-                counts = (predictions > 0.5).sum(0)
-            for place in np.flatnonzero(counts):
-                self.predictions.labels(model.name, model.version, schema.classes[place]).inc(
-                    int(counts[place])
-                )
+                counts = np.asarray(predictions > 0.5).sum(axis=0)
+            for number, name in zip(counts.tolist(), schema.classes, strict=True):
+                if number:
+                    self.predictions.labels(model.name, model.version, name).inc(number)
         for kind, count in Tally(kind for found in strange for kind in {kind for kind, _ in found}).items():
             self.strange.labels(model.name, model.version, kind).inc(count)

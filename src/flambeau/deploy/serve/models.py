@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -14,15 +14,26 @@ import numpy as np
 import torch
 
 from flambeau.data.image import TooManyPixelsError
-from flambeau.data.load import load_picture
+from flambeau.data.scans import load_any
 from flambeau.deploy.answer import describe_prediction
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.familiar import Familiar, predict_and_compare
 from flambeau.deploy.familiar_files import load_familiar
+from flambeau.deploy.forecasts import series_facts
+from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.mixed import row_inputs
 from flambeau.deploy.serve.drift import FAR, Strange, TableWatch
 from flambeau.deploy.serve.faster import pack
 from flambeau.deploy.serve.limits import Limits, RefusalError
 from flambeau.deploy.serve.rows import quick_columns
+from flambeau.deploy.serve.series import (
+    RANGE,
+    SentSeries,
+    forecast_sent,
+    made_up_sent,
+    read_sent_rows,
+    sent_answer,
+)
 from flambeau.deploy.versions.resolve import find_bundle
 from flambeau.errors import UsageError
 from flambeau.recipe import load_recipe
@@ -70,6 +81,15 @@ class Loaded:
         """Whether its inputs are pictures; otherwise they are rows."""
         return self.bundle.schema.source == "pictures"
 
+    @property
+    def takes_series(self) -> bool:
+        """Whether its inputs are time series: all rows of a request together are one input."""
+        return self.bundle.schema.series is not None
+
+    def decode_series(self, rows: Sequence[Mapping[str, Any]], most: int) -> SentSeries:
+        """Rows of the past as windows; see `read_sent_rows`."""
+        return read_sent_rows(self.bundle, rows, most)
+
     def decode(self, body: bytes) -> np.ndarray:
         """A picture's bytes as the preparation takes it, (height, width, channels).
 
@@ -78,26 +98,22 @@ class Loaded:
         """
         preparation = self.bundle.preparation
         assert isinstance(preparation, PicturePreparation)
-        options: dict[str, Any] = {
-            "size": preparation.size,
-            "channels": preparation.channels,
-            "bits": preparation.bits,
-            "fit": preparation.fit,
-            "interpolation": preparation.interpolation,
-        }
+        options = preparation.load_options
         try:
             try:
-                return load_picture(_Sent(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
+                return load_any(_Sent(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
             except TooManyPixelsError:
                 if self.pixels <= LARGE_PIXELS:
                     raise
             with _one_large:
-                return load_picture(_Sent(body), **options, max_pixels=self.pixels)
+                return load_any(_Sent(body), **options, max_pixels=self.pixels)
         except (ValueError, OSError) as error:
             raise _unreadable(error) from None
 
     def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
-        """Decoded pictures or rows → one answer each, with "strange": what the training data had none of."""
+        """Decoded pictures, rows or series → one answer each, with "strange": what the training data had none of."""
+        if self.takes_series:
+            return self._forecast(inputs)
         strange: list[Strange] = [[] for _ in inputs]
         preparation = self.bundle.preparation
         if isinstance(preparation, PicturePreparation):
@@ -106,9 +122,9 @@ class Loaded:
             prepared: tuple[torch.Tensor, ...] = (preparation.prepare(pixels),)
         else:
             columns = quick_columns(inputs, self.bundle.schema)
-            assert self.watch is not None
+            assert self.watch is not None and isinstance(preparation, TablePreparation)
             self.watch.look(inputs, columns, strange)
-            prepared = tuple(torch.from_numpy(array) for array in preparation.transform(columns))
+            prepared = row_inputs(preparation, columns, torch.device("cpu"), max_pixels=self.pixels)
         predictions, distances = predict_and_compare(self.bundle, self.familiar, prepared)
         if self.familiar is not None and distances is not None:
             for place in np.flatnonzero(distances > self.familiar.threshold):
@@ -119,12 +135,21 @@ class Loaded:
             for prediction, found in zip(predictions, strange, strict=True)
         ]
 
+    def _forecast(self, sent: list[SentSeries]) -> list[dict[str, Any]]:
+        facts, _ = series_facts(self.bundle)
+        predictions, found = forecast_sent(self.bundle, sent)
+        strange: list[Strange] = [[(RANGE, text) for text in one.strange] for some in found for one in some]
+        self.on_answers(self, predictions, strange)
+        return [sent_answer(facts, some) for some in found]
+
     def warm_up(self, batch: int) -> None:
         """Answer made-up inputs, so that the first request does not wait for what is made on first use."""
         preparation = self.bundle.preparation
         if isinstance(preparation, PicturePreparation):
             dtype = np.uint8 if preparation.bits == 8 else np.uint16
             one: Any = np.zeros((*preparation.size, preparation.channels), dtype)
+        elif self.takes_series:
+            one = made_up_sent(self.bundle)
         else:
             one = dict.fromkeys((column.name for column in self.bundle.schema.used_columns), None)
         quiet = Loaded(self.name, self.version, self.bundle, self.pixels, self.familiar)
@@ -142,6 +167,8 @@ class Explaining:
     def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
         """The usual answer of each, with "why"."""
         from flambeau.deploy.why import explain_picture, explain_row  # captum takes a second
+        from flambeau.deploy.why_mixed import explain_mixed
+        from flambeau.deploy.why_text import explain_texts, has_texts
 
         bundle = self.model.bundle
         answers = self.model.answer([one for one, _ in inputs])
@@ -149,7 +176,10 @@ class Explaining:
             if self.model.takes_pictures:
                 answer["why"] = explain_picture(bundle, one, label)
             else:
-                answer["why"] = explain_row(bundle, quick_columns([one], bundle.schema), label)
+                explain = explain_texts if has_texts(bundle) else explain_row
+                if bundle.schema.picture_columns:
+                    explain = explain_mixed
+                answer["why"] = explain(bundle, quick_columns([one], bundle.schema), label)
         return answers
 
 
@@ -196,6 +226,7 @@ def load_model(word: str, limits: Limits, on_note: Callable[[str], None] = lambd
     if not NAME.fullmatch(name):
         raise UsageError("this name cannot stand in an address", got=name, expected="name=RUN")
     bundle = load_bundle(folder)
+    refuse_generator(bundle.schema, "answer over HTTP", folder)
     recipe = load_recipe(folder / "recipe.yaml")
     model = Loaded(
         name, version, bundle, min(limits.pixels, recipe.data.max_pixels), load_familiar(folder, bundle)
@@ -228,5 +259,8 @@ def _unreadable(error: Exception) -> RefusalError:
         text = text.removesuffix(" (data.max_pixels)")
         return RefusalError(413, "the picture is too large", got=text)
     return RefusalError(
-        422, "this cannot be read as a picture", got=text, expected="JPEG, PNG, WebP, TIFF, BMP, GIF or PNM"
+        422,
+        "this cannot be read as a picture",
+        got=text,
+        expected="JPEG, PNG, WebP, TIFF, BMP, GIF, PNM, DICOM or NIfTI",
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 
 from flambeau import __version__
-from flambeau.deploy.serve.limits import Limits
+from flambeau.deploy.serve.limits import TEXT_LETTERS, Limits
 from flambeau.deploy.serve.models import Loaded, Models
 from flambeau.deploy.serve.predicting import dumps
+from flambeau.deploy.serve.series import series_parts
 from flambeau.schema import Column
 
 REFERENCE = "#/components/schemas/{model}"
@@ -57,7 +58,11 @@ def describe_model(model: Loaded, versions: list[str]) -> dict[str, Any]:
         "target": schema.target,
         "predict": f"/models/{model.name}/versions/{model.version}/predict",
     }
-    if schema.task != "regression":
+    if schema.series is not None:
+        facts = schema.series
+        described |= {"horizon": facts.horizon, "lookback": facts.lookback, "frequency": facts.frequency}
+        described |= {"quantiles": list(facts.quantiles), "time": list(facts.time), "series": facts.series}
+    if schema.task not in ("regression", "forecast"):
         described["classes"] = list(schema.classes)
     if not model.takes_pictures:
         described["columns"] = [
@@ -85,7 +90,7 @@ def openapi_document(models: Models, limits: Limits, locked: bool) -> bytes:
     paths: dict[str, Any] = _plain_paths()
     for number, model in enumerate(models):
         row, answer, answers = _parts(model, number)
-        parts += [answer, answers, *([row] if row else [])]
+        parts += [*dict.fromkeys([answer, answers]), *([row] if row else [])]
         first = next(iter(models.by_name[model.name].values()))
         addresses = [f"/models/{model.name}/versions/{model.version}/predict"]
         addresses += [f"/models/{model.name}/predict"] if model is first else []
@@ -108,6 +113,9 @@ def openapi_document(models: Models, limits: Limits, locked: bool) -> bytes:
 def _parts(model: Loaded, number: int) -> tuple[type[BaseModel] | None, type[BaseModel], type[BaseModel]]:
     """The row (tables only), the answer and the list of answers of a model; numbered, as names may hold anything."""
     schema = model.bundle.schema
+    if schema.series is not None:
+        past, forecast = series_parts(schema.series, number)
+        return past, forecast, forecast
     row: type[BaseModel] | None = None
     if not model.takes_pictures:
         fields: dict[str, Any] = {
@@ -136,6 +144,8 @@ def _column_type(column: Column) -> Any:
     if column.kind == "category":
         known: Any = Literal[column.values] if column.values else str
         return known | str | float | bool | None
+    if column.kind == "text":
+        return Annotated[str, Field(max_length=TEXT_LETTERS)] | None
     if column.kind == "date":
         return str | None
     return float | bool | str | None if column.kind == "boolean" else float | str | None
@@ -145,6 +155,7 @@ def _column_field(column: Column) -> Any:
     text = {
         "number": "A number; null where it is missing.",
         "boolean": "Yes or no; null where it is missing.",
+        "text": f"A text of up to {TEXT_LETTERS:,} characters; null where it is missing.",
         "date": f"A date, written {column.date_format or 'as in ISO 8601'}; null where it is missing.",
     }.get(column.kind, "A category; another than those of the training data is allowed and told as strange.")
     extra: dict[str, Any] = {}
@@ -152,6 +163,15 @@ def _column_field(column: Column) -> Any:
         text += f" The model was trained on {column.low:g} to {column.high:g}; others are told as strange."
         extra = {"x-trained-low": column.low, "x-trained-high": column.high}
     return Field(alias=column.name, description=text, json_schema_extra=extra)
+
+
+_EXPLAIN = {
+    "name": "explain",
+    "in": "query",
+    "required": False,
+    "description": "1, or a label: also say why. One input only; takes long.",
+    "schema": {"type": "string"},
+}
 
 
 def _operation(
@@ -198,18 +218,12 @@ def _operation(
             rows,
             reference,
         ]
+        if model.takes_series:  # a row alone is no series
+            forms = [forms[0], rows]
         kinds = {"application/json": {"schema": {"anyOf": forms}}}
     return {
         "summary": f"Predict with {model.name}, version {model.version}",
-        "parameters": [
-            {
-                "name": "explain",
-                "in": "query",
-                "required": False,
-                "description": "1, or a label: also say why. One input only; takes long.",
-                "schema": {"type": "string"},
-            }
-        ],
+        "parameters": [] if model.takes_series else [_EXPLAIN],
         "requestBody": {"required": True, "content": kinds},
         "responses": dict(sorted(responses.items())),
     }

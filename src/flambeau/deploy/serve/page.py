@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.why import typical_value
-from flambeau.schema import Column
+from flambeau.schema import Column, Schema
 from flambeau.transforms.table import TablePreparation
 
 MOST_VALUES = 500
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("words.js", "answer.js", "picture.js", "parse.js", "row.js", "page.js")
+_SCRIPTS = ("words.js", "answer.js", "picture.js", "parse.js", "row.js", "series.js", "page.js")
 
 
 class Served(Protocol):
@@ -103,8 +103,24 @@ def page_model(model: Served) -> dict[str, Any]:
         "target": schema.target,
         "classes": list(schema.classes),
         "score": _score(bundle.scores),
-        "columns": [_column(bundle, column) for column in schema.used_columns if column.kind != "image"],
+        "series": _series(schema),
+        "columns": [_column(bundle, column) for column in _form_columns(schema)],
     }
+
+
+def _form_columns(schema: Schema) -> list[Column]:
+    """The columns with a field each; the form of time series takes whole tables."""
+    return [column for column in schema.used_columns if schema.series is None and column.kind != "image"]
+
+
+def _series(schema: Schema) -> dict[str, Any] | None:
+    """What the form of time series asks for, and what its answer draws."""
+    facts = schema.series
+    if facts is None:
+        return None
+    told = {"targets": list(facts.targets), "channels": list(facts.channels), "time": list(facts.time)}
+    sizes = {"lookback": facts.lookback, "horizon": facts.horizon, "frequency": facts.frequency}
+    return {**told, **sizes, "series": facts.series}
 
 
 def _column(bundle: Bundle, column: Column) -> dict[str, Any]:
@@ -132,7 +148,7 @@ def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
     found = scores.get("test", {}).get(metric)
     if not found:
         return None
-    words = metric.upper() if metric in ("rmse", "mae") else metric.replace("_", " ")
+    words = metric.upper() if metric in ("rmse", "mae", "mape") else metric.replace("_", " ")
     numbers = {key: _finite(found.get(key)) for key in ("value", "low", "high")}
     method = str(scores.get("method", ""))
     folds = method if "cross-validation" in method else ""

@@ -66,6 +66,8 @@ class Predicting:
             explained, label = _explain_option(query) if query else (False, None)
             if explained:
                 answers = await self._explain(job, model, inputs.raw, label)
+            elif model.takes_series:
+                answers = await self._answer_series(job, model, inputs.raw[0])
             elif model.takes_pictures:
                 answers = await self._answer_pictures(job, model, inputs.raw, inputs.many)
             else:
@@ -145,9 +147,22 @@ class Predicting:
             for place in range(len(bodies))
         ]
 
+    async def _answer_series(self, job: Job, model: Loaded, rows: list[Any]) -> list[Any]:
+        """Rows of the past become windows in a thread, as that takes arrow some milliseconds."""
+
+        def decode() -> None:
+            job.inputs.append(model.decode_series(rows, self.limits.batch))
+
+        await self._queue(job, decode)
+        return job.answers
+
     async def _explain(self, job: Job, model: Loaded, raw: list[Any], label: str | None) -> list[Any]:
         """One input with its explanation. Raises RefusalError: 422 for several, 429 where many are at it already."""
         classes = model.bundle.schema.classes
+        if model.takes_series:
+            raise RefusalError(
+                422, "forecasts are not explained", expected="the same request without ?explain"
+            )
         if len(raw) != 1:
             raise RefusalError(422, "one input is explained at a time", got=f"{len(raw)} inputs")
         if label is not None and label not in classes:

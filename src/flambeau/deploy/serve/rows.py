@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.data.picture_paths import picture_values
 from flambeau.data.rows import require_inputs
 from flambeau.data.spelling import MISSING_SPELLINGS, spell_category, spell_value
 from flambeau.data.table import column_values
@@ -37,6 +38,8 @@ def quick_columns(rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[str
 
 
 def _values(values: list[Any], column: Column) -> np.ndarray:
+    if column.kind == "image":
+        return picture_values(values, column.name)
     types = set(map(type, values))
     found: np.ndarray | None = None
     if column.kind == "number" and types <= _NUMBERS:

@@ -9,6 +9,7 @@ import textwrap
 import tokenize
 
 from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.trees import walk
 
 WIDTH = 110
 _TOOL_COMMENT = re.compile(r"#\s*(type:\s*ignore|noqa|fmt:(?!\s*skip)|pragma|mypy:|ruff:)")
@@ -27,7 +28,7 @@ def first_sentence(docstring: str) -> str:
 def shorten_docstrings(text: str) -> str:
     """Every docstring but the module's becomes one sentence."""
     script = SourceText(text)
-    for node in ast.walk(script.tree):
+    for node in walk(script.tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         docstring = ast.get_docstring(node)

@@ -10,10 +10,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flambeau.deploy.specialise.core import EjectError
-from flambeau.deploy.specialise.scopes import Scopes
+from flambeau.deploy.specialise.scopes import FunctionNode, Scopes
+from flambeau.deploy.specialise.trees import all_below, dotted_name, walk
 
 Compound = ast.If | ast.For | ast.While | ast.With | ast.Try
 BLOCKS = ("body", "orelse", "finalbody")
+_HOLDERS = (
+    *(
+        ast.Module,
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+        ast.If,
+        ast.For,
+        ast.AsyncFor,
+        ast.While,
+    ),
+    *(ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.ExceptHandler, ast.match_case),
+)
 
 
 @dataclass(frozen=True)
@@ -28,37 +42,51 @@ class Slot:
 class SourceText:
     """A module's text, its tree, and the edits that wait to be applied.
 
-    Every statement stands on lines of its own, as ruff lays them out.
+    Every statement stands on lines of its own, as ruff lays them out. `attributes` are those of a name, wherever they
+    stand; `calls` are those of a dotted name, such as "torch.device", and of "" for all others.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tree = ast.parse(text)
+        try:
+            self.tree = ast.parse(text)
+        except SyntaxError as error:
+            line = (error.text or "").strip()
+            raise EjectError(f"the script is no Python near {line!r}: {error.msg}") from error
         self.lines = text.splitlines(keepends=True)
         self.starts = [0]
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line))
-        self.scopes = Scopes(self.tree)
+        below = all_below(self.tree)
+        self.nodes = list(below)
+        self.scopes = Scopes(self.tree, below)
         self.parents: dict[ast.AST, ast.AST] = {}
         self.blocks: dict[ast.stmt, list[ast.stmt]] = {}
-        self.nodes = list(ast.walk(self.tree))
-        for node in self.nodes:
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
-            for name in BLOCKS:
-                block = getattr(node, name, None)
-                if isinstance(block, list):
-                    self.blocks.update((statement, block) for statement in block)
+        for node, parts in below.items():
+            self.parents.update(dict.fromkeys(parts, node))
+            if isinstance(node, _HOLDERS):
+                for name in BLOCKS:
+                    block = getattr(node, name, [])
+                    self.blocks.update(dict.fromkeys(block, block))
         self.annotations = set(self._annotation_nodes())
+        self.attributes: dict[str, list[ast.Attribute]] = {}
+        self.calls: dict[str, list[ast.Call]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute):
+                self.attributes.setdefault(node.attr, []).append(node)
+            elif isinstance(node, ast.Call):
+                self.calls.setdefault(dotted_name(node.func), []).append(node)
         self.removed: set[ast.stmt] = set()
         self.replaced: list[tuple[int, int, str]] = []
 
     def _annotation_nodes(self) -> Iterator[ast.AST]:
         for node in self.nodes:
-            for name in ("annotation", "returns"):
-                part = getattr(node, name, None)
-                if part is not None:
-                    yield from ast.walk(part)
+            if isinstance(node, ast.arg | ast.AnnAssign):
+                part = node.annotation
+            else:
+                part = node.returns if isinstance(node, FunctionNode) else None
+            if part is not None:
+                yield from walk(part)
 
     # Where things are
 
@@ -142,7 +170,7 @@ class SourceText:
     def _lines_inside_strings(self, block: list[ast.stmt]) -> set[int]:
         found: set[int] = set()
         for statement in block:
-            for node in ast.walk(statement):
+            for node in walk(statement):
                 literal = isinstance(node, ast.JoinedStr) or (
                     isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
                 )
@@ -210,11 +238,6 @@ class SourceText:
         result = self.text
         for start, end, text in sorted(taken, reverse=True):
             result = result[:start] + text + result[end:]
-        try:
-            ast.parse(result)
-        except SyntaxError as error:
-            line = (error.text or "").strip()
-            raise EjectError(f"specialising has broken the script near {line!r}: {error.msg}") from error
         return result
 
     # Arguments

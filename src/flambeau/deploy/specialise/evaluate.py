@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import builtins
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.flow import dominates, is_before
 from flambeau.deploy.specialise.given import Instead
+from flambeau.deploy.specialise.scopes import FunctionNode
 from flambeau.deploy.specialise.signatures import Target
+from flambeau.deploy.specialise.trees import dotted_name, walk
 from flambeau.deploy.specialise.types_of import Types
 from flambeau.deploy.specialise.values import NOTHING, SOME, UNKNOWN, Device, Value, constant, truth_of
 
@@ -43,7 +45,7 @@ class Evaluator:
         types: Types,
         facts: Mapping[str, Mapping[str, object]],
     ) -> None:
-        self.script, self.targets, self.facts = script, targets, facts
+        self.script, self.targets = script, targets
         self.parameters: dict[tuple[str, str], Value] = {}
         self.attributes: dict[tuple[str, str], Value] = {}
         self.names = {target.function: target for target in targets.values() if target.function is not None}
@@ -51,6 +53,7 @@ class Evaluator:
         self.stores = self.types.stores
         # where the script names no device but the CPU, every tensor is there
         self.on_cpu = _names_only_the_cpu(script)
+        self._facts = dict(self._nodes_of_facts(facts))
         self._known: dict[ast.expr, Value] = {}
 
     def forget(self) -> None:
@@ -61,12 +64,12 @@ class Evaluator:
         """What is known of an expression."""
         if node not in self._known:
             self._known[node] = UNKNOWN  # of a value that depends on itself
-            self._known[node] = self._fact(node) or self._evaluate(node)
+            self._known[node] = self._facts.get(node) or self._evaluate(node)
         return self._known[node]
 
     def truth(self, node: ast.expr) -> bool | None:
         """Whether a test always holds or never does; None if that is not known."""
-        fact = self._fact(node)
+        fact = self._facts.get(node)
         if fact is not None:
             return truth_of(fact)
         if isinstance(node, ast.BoolOp):
@@ -80,13 +83,19 @@ class Evaluator:
             return None if inner is None else not inner
         return truth_of(self.value(node))
 
-    def _fact(self, node: ast.expr) -> Value | None:
-        if not self.facts:
-            return None
-        function = self.script.function_of(node)
-        known = self.facts.get(self.script.qualified_name(function), {}) if function is not None else {}
-        value = known.get(ast.unparse(node), Instead("")) if known else Instead("")
-        return None if isinstance(value, Instead) else constant(value)
+    def _nodes_of_facts(self, facts: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[ast.expr, Value]]:
+        """The expressions of the script whose value is given, with it."""
+        for function in self.script.nodes if facts else ():
+            if not isinstance(function, FunctionNode):
+                continue
+            known = facts.get(self.script.qualified_name(function), {})
+            values = {text: value for text, value in known.items() if not isinstance(value, Instead)}
+            kinds = tuple({type(ast.parse(text, mode="eval").body) for text in values})
+            for node in walk(function) if values else ():
+                if isinstance(node, kinds) and self.script.function_of(node) is function:
+                    text = ast.unparse(node)
+                    if text in values and isinstance(node, ast.expr):
+                        yield node, constant(values[text])
 
     def _evaluate(self, node: ast.expr) -> Value:
         match node:
@@ -171,7 +180,7 @@ class Evaluator:
             return False
         stores = self.stores.get((self.script.scopes.home[left], left.id), [])
         stored = self.types.stored(stores[0]) if len(stores) == 1 else None
-        return isinstance(stored, ast.Call) and ast.unparse(stored.func) == "len"
+        return isinstance(stored, ast.Call) and dotted_name(stored.func) == "len"
 
     def _is_empty(self, node: ast.expr) -> bool:
         """Whether it is an empty tuple, or the set of one that is only ever asked for its members."""
@@ -179,8 +188,8 @@ class Evaluator:
             home = self.script.scopes.home[node]
             stores = self.stores.get((home, node.id), [])
             stored = self.types.stored(stores[0]) if len(stores) == 1 else None
-            if isinstance(stored, ast.Call) and ast.unparse(stored.func) == "set" and len(stored.args) == 1:
-                uses = [n for n, h in self.script.scopes.home.items() if h is home and n.id == node.id]
+            if isinstance(stored, ast.Call) and dotted_name(stored.func) == "set" and len(stored.args) == 1:
+                uses = self.script.scopes.uses[home, node.id]
                 asked = all(
                     isinstance(self.script.parents[n], ast.Compare)
                     for n in uses
@@ -231,7 +240,7 @@ class Evaluator:
         return possible.join(self.value(node.values[-1]))
 
     def _call(self, node: ast.Call) -> Value:
-        name = ast.unparse(node.func)
+        name = dotted_name(node.func)
         if name == "torch.device" and len(node.args) == 1 and not node.keywords:
             kind = self.value(node.args[0])
             named = kind.is_constant and isinstance(kind.constant, str)
@@ -277,7 +286,7 @@ class Evaluator:
 
 def _names_only_the_cpu(script: SourceText) -> bool:
     calls = [node for node in script.nodes if isinstance(node, ast.Call)]
-    devices = {ast.unparse(call) for call in calls if ast.unparse(call.func) == "torch.device"}
+    devices = {ast.unparse(call) for call in calls if dotted_name(call.func) == "torch.device"}
     named = [
         s for s in script.tree.body if isinstance(s, ast.Assign) and "torch.device(" in ast.unparse(s.value)
     ]

@@ -6,6 +6,7 @@ import ast
 
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.scopes import FunctionNode
+from flambeau.deploy.specialise.trees import walk
 
 
 def dominates(script: SourceText, store: ast.Name, use: ast.Name) -> bool:
@@ -20,10 +21,8 @@ def dominates(script: SourceText, store: ast.Name, use: ast.Name) -> bool:
 
 def is_before(script: SourceText, use: ast.Name, stores: list[ast.Name], function: FunctionNode) -> bool:
     """Whether a use of a parameter is evaluated before the function assigns the parameter."""
-    places: dict[ast.AST, int] = {}
-    for place, statement in enumerate(function.body):
-        places.update((node, place) for node in ast.walk(statement))
-    if use not in places:
+    place_of_use = _place_of(script, use, function)
+    if place_of_use is None:
         return True  # a default or decorator
     lazy = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp)
     for above in script.ancestors(use):
@@ -31,9 +30,17 @@ def is_before(script: SourceText, use: ast.Name, stores: list[ast.Name], functio
             break
         if isinstance(above, lazy):
             return False
-    first = min(places[store] for store in stores)
+    first = min(place for store in stores if (place := _place_of(script, store, function)) is not None)
     statement = function.body[first]
     simple = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
     if isinstance(statement, ast.If):
-        return places[use] < first or (places[use] == first and use in set(ast.walk(statement.test)))
-    return places[use] < first or (places[use] == first and simple)
+        return place_of_use < first or (place_of_use == first and use in walk(statement.test))
+    return place_of_use < first or (place_of_use == first and simple)
+
+
+def _place_of(script: SourceText, node: ast.AST, function: FunctionNode) -> int | None:
+    """The number of the function's statement that a node stands in; None for one outside of its body."""
+    for one in (node, *script.ancestors(node)):
+        if isinstance(one, ast.stmt) and script.blocks.get(one) is function.body:
+            return function.body.index(one)
+    return None

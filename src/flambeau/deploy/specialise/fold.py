@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.knowledge import Knowledge
+from flambeau.deploy.specialise.trees import dotted_name
 from flambeau.deploy.specialise.values import constant
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
@@ -185,7 +186,7 @@ def in_test_position(script: SourceText, node: ast.expr) -> bool:
         return node in parent.ifs
     if isinstance(parent, ast.BoolOp):
         return in_test_position(script, parent)
-    return isinstance(parent, ast.Call) and ast.unparse(parent.func) == "bool"
+    return isinstance(parent, ast.Call) and dotted_name(parent.func) == "bool"
 
 
 def remove_unreachable(script: SourceText) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flambeau.deploy.specialise.core import EjectError
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.scopes import FunctionNode
+from flambeau.deploy.specialise.trees import walk
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Instead:
     text: str
 
 
+# Holds together wherever it stands.
+_PLAIN = re.compile(r"[\w.]+")
 # Function, with the classes and functions around it and dots between → expression in it → what is known.
 Facts = Mapping[str, Mapping[str, object]]
 
@@ -34,9 +38,7 @@ def replace_by_facts(text: str, facts: Facts) -> str:
         if name not in known:
             continue
         for expression, value in expressions.items():
-            nodes = [
-                n for n in ast.walk(known[name]) if isinstance(n, ast.expr) and ast.unparse(n) == expression
-            ]
+            nodes = [n for n in walk(known[name]) if isinstance(n, ast.expr) and ast.unparse(n) == expression]
             if not nodes:
                 raise EjectError(f"'{name}' has no expression {expression!r}")
             if isinstance(value, Instead):
@@ -45,5 +47,6 @@ def replace_by_facts(text: str, facts: Facts) -> str:
                     if value.text == "None" and isinstance(statement, ast.Expr) and statement.value is node:
                         script.remove(statement)
                     else:
-                        script.replace(node, f"({value.text})")
+                        plain = _PLAIN.fullmatch(value.text) is not None
+                        script.replace(node, value.text if plain else f"({value.text})")
     return script.apply()

@@ -7,6 +7,7 @@ import builtins
 
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.purity import Purity
+from flambeau.deploy.specialise.trees import walk
 
 
 def remove_guards(script: SourceText, purity: Purity) -> None:
@@ -100,8 +101,8 @@ def _functions_under_handlers(script: SourceText) -> dict[str, set[str]]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} | {
-        part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)
+    return {part.id for part in walk(node) if isinstance(part, ast.Name)} | {
+        part.attr for part in walk(node) if isinstance(part, ast.Attribute)
     }
 
 

@@ -9,6 +9,7 @@ from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.fold import held_together
 from flambeau.deploy.specialise.knowledge import Knowledge
 from flambeau.deploy.specialise.signatures import Site, Target
+from flambeau.deploy.specialise.trees import walk
 from flambeau.deploy.specialise.unused import defined_names
 
 LONGEST_INLINED = 75
@@ -59,7 +60,7 @@ def _inlined(script: SourceText, target: Target, site: Site, result: ast.expr) -
     """The function's result with the arguments of a call in it; None where that would not be the same."""
     if site.is_partial or site.starred or site.double_starred:
         return None
-    if any(isinstance(node, ast.Lambda | ast.GeneratorExp | ast.NamedExpr) for node in ast.walk(result)):
+    if any(isinstance(node, ast.Lambda | ast.GeneratorExp | ast.NamedExpr) for node in walk(result)):
         return None
     arguments: dict[str, ast.expr] = {}
     for parameter in target.parameters.values():
@@ -76,7 +77,7 @@ def _inlined(script: SourceText, target: Target, site: Site, result: ast.expr) -
     assert target.function is not None
     own = script.scopes.of[target.function]
     around = script.scopes.around[site.call]
-    for node in ast.walk(result):
+    for node in walk(result):
         if isinstance(node, ast.JoinedStr):
             return None
         if not isinstance(node, ast.Name):
@@ -107,7 +108,7 @@ def _keeps_order(script: SourceText, site: Site, result: ast.expr, arguments: Ma
         parts = [*result.args, *(keyword.value for keyword in result.keywords)]
     else:
         return False
-    nodes = [node for part in parts for node in ast.walk(part)]
+    nodes = [node for part in parts for node in walk(part)]
     if not all(isinstance(n, ast.Name | ast.Constant | ast.Tuple | ast.expr_context) for n in nodes):
         return False
     taken = [n for n in nodes if isinstance(n, ast.Name) and n.id in arguments]
@@ -165,6 +166,6 @@ def _means_the_same(script: SourceText, value: ast.expr, place: ast.expr) -> boo
     around = script.scopes.around[place]
     return is_simple(value) and all(
         script.scopes.is_global(node) and around.lookup(node.id) is script.scopes.module
-        for node in ast.walk(value)
+        for node in walk(value)
         if isinstance(node, ast.Name)
     )

@@ -10,6 +10,7 @@ from flambeau.deploy.specialise.fold import held_together
 from flambeau.deploy.specialise.inline import is_simple, normal_body, own_statements
 from flambeau.deploy.specialise.knowledge import Knowledge
 from flambeau.deploy.specialise.signatures import Target
+from flambeau.deploy.specialise.trees import walk
 
 MOST_LINES = 6
 MOST_UNCHANGED_LINES = 2
@@ -39,7 +40,7 @@ def inline_statements(
 
 def _is_movable(body: list[ast.stmt]) -> bool:
     """Whether statements run from the first to the last, with at most one return, at the end."""
-    nodes = [node for statement in body for node in ast.walk(statement)]
+    nodes = [node for statement in body for node in walk(statement)]
     returns = [node for node in nodes if isinstance(node, ast.Return)]
     if any(isinstance(node, _UNMOVABLE) for node in nodes):
         return False
@@ -69,7 +70,7 @@ def _dissolve(script: SourceText, knowledge: Knowledge, target: Target, body: li
     edits = [
         (*script.span(node), held_together(script.source(arguments[node.id]), arguments[node.id], 0))
         for part in body
-        for node in ast.walk(part)
+        for node in walk(part)
         if isinstance(node, ast.Name) and _is_own(script, target, node) and node.id in arguments
     ]
     text = _moved_text(script, body, statement, edits)
@@ -86,7 +87,7 @@ def _is_taken_first(
     name: str,
 ) -> bool:
     """Whether an argument without effects is read once, in the first statement, before anything has happened."""
-    reads = [n for s in body for n in ast.walk(s) if isinstance(n, ast.Name) and n.id == name]
+    reads = [n for s in body for n in walk(s) if isinstance(n, ast.Name) and n.id == name]
     first = body[0]
     if len(reads) != 1 or not isinstance(first, ast.Expr | ast.Assign | ast.Return):
         return False
@@ -108,7 +109,7 @@ def _fits(
     arguments: Mapping[str, ast.expr],
 ) -> bool:
     """Whether the names of the function keep their meaning in the place of the call."""
-    nodes = [node for part in body for node in ast.walk(part)]
+    nodes = [node for part in body for node in walk(part)]
     names = [node for node in nodes if isinstance(node, ast.Name)]
     around = script.scopes.around[statement]
     if any(script.scopes.is_global(n) and around.lookup(n.id) is not script.scopes.module for n in names):
@@ -117,7 +118,7 @@ def _fits(
     overwritten = {goal.id} if isinstance(goal, ast.Name) else set()
     if isinstance(statement, ast.Assign) and len(statement.targets) > 1:
         return False
-    given = {n.id for a in arguments.values() for n in ast.walk(a) if isinstance(n, ast.Name)}
+    given = {n.id for a in arguments.values() for n in walk(a) if isinstance(n, ast.Name)}
     stored = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
     for name in stored & set(arguments):
         argument = arguments[name]

@@ -9,6 +9,7 @@ from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.evaluate import Evaluator
 from flambeau.deploy.specialise.purity import Purity
 from flambeau.deploy.specialise.signatures import Parameter, Target, bind_call, find_targets, method_of
+from flambeau.deploy.specialise.trees import dotted_name
 from flambeau.deploy.specialise.types_of import Types
 from flambeau.deploy.specialise.values import NOTHING, UNKNOWN, Value
 
@@ -117,7 +118,7 @@ class Knowledge:
         for node in self.script.nodes:
             if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
                 names.add(node.attr)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            elif isinstance(node, ast.Call) and dotted_name(node.func) in (
                 "replace",
                 "setattr",
                 "object.__setattr__",
@@ -133,7 +134,7 @@ class Knowledge:
         for node in self.script.nodes:
             if (
                 isinstance(node, ast.Call)
-                and ast.unparse(node.func) == "setattr"
+                and dotted_name(node.func) == "setattr"
                 and _sets_computed_names(node)
             ):
                 return {}
@@ -148,7 +149,7 @@ class Knowledge:
                 target = statement.targets[0] if isinstance(statement, ast.Assign) else None
                 target = statement.target if isinstance(statement, ast.AnnAssign) else target
                 value = getattr(statement, "value", None)
-                if not isinstance(target, ast.Attribute) or ast.unparse(target.value) != "self":
+                if not isinstance(target, ast.Attribute) or dotted_name(target.value) != "self":
                     continue
                 if value is not None and len(stores[target.attr]) == 1:
                     result[class_.name, target.attr] = value
@@ -157,6 +158,6 @@ class Knowledge:
 
 def _sets_computed_names(call: ast.Call) -> bool:
     """Whether `replace` or `setattr` sets fields whose names are not written there."""
-    if ast.unparse(call.func) == "replace":
+    if dotted_name(call.func) == "replace":
         return any(keyword.arg is None for keyword in call.keywords)
     return len(call.args) < 2 or not isinstance(call.args[-2], ast.Constant)

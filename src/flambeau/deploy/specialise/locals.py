@@ -9,22 +9,20 @@ from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.flow import dominates
 from flambeau.deploy.specialise.fold import held_together
 from flambeau.deploy.specialise.knowledge import Knowledge
-from flambeau.deploy.specialise.scopes import FunctionNode, Scope, all_arguments
+from flambeau.deploy.specialise.scopes import FunctionNode, all_arguments
+from flambeau.deploy.specialise.trees import dotted_name, walk, written
 
 LONGEST_LITERAL = 20
 
 
 def tidy_locals(script: SourceText, knowledge: Knowledge, roots: Collection[str]) -> None:
     """Remove local names that nobody reads, and write plain values and other names in place."""
-    uses: dict[tuple[Scope, str], list[ast.Name]] = {}
-    for node, home in script.scopes.home.items():
-        if isinstance(home.node, ast.FunctionDef | ast.AsyncFunctionDef):
-            uses.setdefault((home, node.id), []).append(node)
-    for (scope, name), nodes in uses.items():
+    for (scope, name), nodes in script.scopes.uses.items():
+        if not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
         stores = [node for node in nodes if not isinstance(node.ctx, ast.Load)]
         loads = [node for node in nodes if isinstance(node.ctx, ast.Load)]
         function = scope.node
-        assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         if stores and not loads and not _is_declared_outer(function, name):
             for store in stores:
                 _remove_store(script, knowledge, store)
@@ -42,7 +40,7 @@ def tidy_locals(script: SourceText, knowledge: Knowledge, roots: Collection[str]
 
 
 def _is_declared_outer(function: FunctionNode, name: str) -> bool:
-    return any(isinstance(n, ast.Global | ast.Nonlocal) and name in n.names for n in ast.walk(function))
+    return any(isinstance(n, ast.Global | ast.Nonlocal) and name in n.names for n in walk(function))
 
 
 def _is_parameter(function: FunctionNode, name: str) -> bool:
@@ -61,9 +59,7 @@ def _remove_store(script: SourceText, knowledge: Knowledge, store: ast.Name) -> 
             if all(name and not _is_read(script, store, name) for name in names):
                 script.remove(whole)
         return
-    if any(
-        isinstance(above, ast.For) and store in ast.walk(above.target) for above in script.ancestors(store)
-    ):
+    if any(isinstance(above, ast.For) and store in walk(above.target) for above in script.ancestors(store)):
         script.replace(store, "_")
         return
     if isinstance(statement, ast.Assign) and len(statement.targets) > 1:
@@ -79,11 +75,8 @@ def _remove_store(script: SourceText, knowledge: Knowledge, store: ast.Name) -> 
 
 
 def _is_read(script: SourceText, beside: ast.Name, name: str) -> bool:
-    home = script.scopes.home[beside]
-    return any(
-        node.id == name and script.scopes.home[node] is home and isinstance(node.ctx, ast.Load)
-        for node in script.scopes.home
-    )
+    uses = script.scopes.uses.get((script.scopes.home[beside], name), [])
+    return any(isinstance(node.ctx, ast.Load) for node in uses)
 
 
 def _write_in_place(script: SourceText, knowledge: Knowledge, store: ast.Name, loads: list[ast.Name]) -> None:
@@ -130,8 +123,8 @@ def _shorten_loops(script: SourceText) -> None:
             and isinstance(node.iter, ast.Call)
         ):
             first, *others = node.target.elts
-            counted = ast.unparse(node.iter.func) == "enumerate" and len(node.iter.args) == 1
-            if counted and ast.unparse(first) == "_" and len(others) == 1:
+            counted = dotted_name(node.iter.func) == "enumerate" and len(node.iter.args) == 1
+            if counted and written(first) == "_" and len(others) == 1:
                 script.replace(node.iter, script.source(node.iter.args[0]))
                 script.replace(node.target, script.source(others[0]))
         elif isinstance(node, ast.Assign) and len(node.targets) == 1:
@@ -156,11 +149,11 @@ def _remove_overwritten(script: SourceText, knowledge: Knowledge) -> None:
         target = _only_target(statement)
         if not isinstance(target, ast.Name | ast.Attribute) or not knowledge.purity.is_pure(statement.value):
             continue
-        name, place = ast.unparse(target), block.index(statement)
+        name, place = written(target), block.index(statement)
         following = block[place + 1] if place + 1 < len(block) else None
-        if ast.unparse(statement.value) == name:
+        if written(statement.value) == name:
             script.remove(statement)
-        elif isinstance(following, ast.Assign) and ast.unparse(following.targets[0]) == name:
+        elif isinstance(following, ast.Assign) and written(following.targets[0]) == name:
             sets = isinstance(_only_target(following), ast.Name | ast.Attribute)
             if sets and not _mentions(following.value, name):
                 script.remove(statement)
@@ -174,9 +167,9 @@ def _only_target(statement: ast.Assign | ast.AnnAssign) -> ast.expr | None:
 
 def _mentions(node: ast.expr, name: str) -> bool:
     """Whether an expression may read that name or attribute; a call may read any attribute of an object it gets."""
-    parts = [part for part in ast.walk(node) if isinstance(part, ast.Name | ast.Attribute)]
-    return any(ast.unparse(part) == name for part in parts) or (
-        "." in name and any(ast.unparse(part) == name.split(".")[0] for part in parts)
+    parts = [part for part in walk(node) if isinstance(part, ast.Name | ast.Attribute)]
+    return any(written(part) == name for part in parts) or (
+        "." in name and any(written(part) == name.split(".")[0] for part in parts)
     )
 
 
@@ -206,5 +199,5 @@ def _remove_functions(script: SourceText) -> None:
     for node in script.nodes:
         if isinstance(node, ast.FunctionDef) and isinstance(script.parents[node], ast.FunctionDef):
             home = script.scopes.around[node]
-            if not any(n.id == node.name and h is home for n, h in script.scopes.home.items()):
+            if (home, node.name) not in script.scopes.uses:
                 script.remove(node)

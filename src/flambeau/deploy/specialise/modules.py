@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flambeau.deploy.specialise.core import EjectError
 from flambeau.deploy.specialise.scopes import Scopes
+from flambeau.deploy.specialise.trees import walk
 
 PACKAGE_NAME = "flambeau"
 
@@ -119,11 +120,11 @@ def _defined_names(node: ast.stmt) -> Iterator[str]:
     elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
-            yield from (leaf.id for leaf in ast.walk(target) if isinstance(leaf, ast.Name))
+            yield from (leaf.id for leaf in walk(target) if isinstance(leaf, ast.Name))
 
 
 def _refuse_inner_imports(statement: ast.stmt, module: str) -> None:
-    for node in ast.walk(statement):
+    for node in walk(statement):
         if isinstance(node, ast.Import | ast.ImportFrom):
             raise EjectError(f"{module} imports inside a function or block, on line {node.lineno}")
 

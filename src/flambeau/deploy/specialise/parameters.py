@@ -9,9 +9,11 @@ from collections.abc import Collection
 from flambeau.deploy.specialise.edits import Slot, SourceText
 from flambeau.deploy.specialise.knowledge import Knowledge
 from flambeau.deploy.specialise.signatures import Parameter, Site, Target
+from flambeau.deploy.specialise.trees import walk
 from flambeau.deploy.specialise.values import Value
 
 LONGEST_WORD = 20
+_BY_NAME = ("getattr", "setattr", "hasattr", "attrgetter")
 _WHOLE_OBJECT = ("asdict", "astuple", "fields", "vars")
 
 
@@ -142,11 +144,8 @@ def _reads(script: SourceText, knowledge: Knowledge, target: Target, parameter: 
     if target.function is None:
         return [
             node
-            for node in script.nodes
-            if isinstance(node, ast.Attribute)
-            and node.attr == parameter.name
-            and isinstance(node.ctx, ast.Load)
-            and knowledge.types.class_of(node.value) == target.name
+            for node in script.attributes.get(parameter.name, [])
+            if isinstance(node.ctx, ast.Load) and knowledge.types.class_of(node.value) == target.name
         ]
     names = _names_of(script, target, parameter)
     return [] if any(not isinstance(name.ctx, ast.Load) for name in names) else list(names)
@@ -154,7 +153,7 @@ def _reads(script: SourceText, knowledge: Knowledge, target: Target, parameter: 
 
 def _names_of(script: SourceText, target: Target, parameter: Parameter) -> list[ast.Name]:
     scope = script.scopes.of[target.function] if target.function is not None else None
-    return [name for name, home in script.scopes.home.items() if home is scope and name.id == parameter.name]
+    return script.scopes.uses.get((scope, parameter.name), []) if scope is not None else []
 
 
 def _is_unused(script: SourceText, knowledge: Knowledge, target: Target, parameter: Parameter) -> bool:
@@ -165,20 +164,20 @@ def _is_unused(script: SourceText, knowledge: Knowledge, target: Target, paramet
         return False
     if target.function is not None:
         return _is_never_read(script, target.function, _names_of(script, target, parameter))
-    for node in script.nodes:
-        if isinstance(node, ast.Attribute) and node.attr == parameter.name:
-            if knowledge.types.is_surely_not(node.value, target.name):
-                continue
-            if isinstance(node.ctx, ast.Load) or not _is_pure_store(script, knowledge, node):
+    if any(name in script.calls for name in _WHOLE_OBJECT):
+        return False
+    for name in _BY_NAME:
+        for call in script.calls.get(name, []):
+            if any(isinstance(part, ast.Constant) and part.value == parameter.name for part in call.args):
                 return False
-        elif isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            keywords = {keyword.arg for keyword in node.keywords}
-            words = {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
-            if called in ("getattr", "setattr", "hasattr", "attrgetter") and parameter.name in words:
-                return False
-            if called in _WHOLE_OBJECT or (called == "replace" and keywords & {parameter.name, None}):
-                return False
+    for call in script.calls.get("replace", []):
+        if {keyword.arg for keyword in call.keywords} & {parameter.name, None}:
+            return False
+    for node in script.attributes.get(parameter.name, []):
+        if knowledge.types.is_surely_not(node.value, target.name):
+            continue
+        if isinstance(node.ctx, ast.Load) or not _is_pure_store(script, knowledge, node):
+            return False
     return True
 
 
@@ -190,10 +189,10 @@ def _is_never_read(
     if len(stores) == len(names):
         return True
     for place, statement in enumerate(function.body):
-        if any(name in stores for name in ast.walk(statement)):
+        if any(name in stores for name in walk(statement)):
             sets = isinstance(statement, ast.Assign) and statement.targets[0] in stores
-            before = {node for other in function.body[:place] for node in ast.walk(other)}
-            read = before | (set(ast.walk(statement)) - set(stores))
+            before = {node for other in function.body[:place] for node in walk(other)}
+            read = before | (set(walk(statement)) - set(stores))
             return sets and not any(name in read for name in names)
     return False
 
@@ -209,8 +208,8 @@ def _is_pure_store(script: SourceText, knowledge: Knowledge, node: ast.Attribute
 
 
 def _remove_stores(script: SourceText, knowledge: Knowledge, target: Target, name: str) -> None:
-    for node in script.nodes:
-        if not isinstance(node, ast.Attribute) or node.attr != name or isinstance(node.ctx, ast.Load):
+    for node in script.attributes.get(name, []):
+        if isinstance(node.ctx, ast.Load):
             continue
         if knowledge.types.class_of(node.value) == target.name:
             script.remove(script.statement_of(node))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.trees import children_of, walk, written
 
 _BUILTINS = frozenset({
     "len", "float", "int", "str", "bool", "tuple", "list", "dict", "set", "frozenset", "sorted", "min",
@@ -14,7 +15,7 @@ _BUILTINS = frozenset({
 })  # fmt: skip
 _MODULES = frozenset(("math", "operator"))
 _NUMPY_EFFECTS = frozenset({
-    "random", "save", "savez", "load", "copyto", "put", "place", "fill_diagonal", "seterr", "errstate"
+    "random", "save", "savez", "load", "copyto", "put", "place", "at", "fill_diagonal", "seterr", "errstate"
 })  # fmt: skip
 _TORCH = frozenset({
     "tensor", "zeros", "ones", "empty", "full", "arange", "linspace", "zeros_like", "ones_like",
@@ -58,7 +59,7 @@ class Purity:
             return self._is_pure_callee(node.func) and all(self.is_pure(part) for part in parts)
         if not isinstance(node, _EXPRESSIONS):
             return False
-        return all(self._part_is_pure(child) for child in ast.iter_child_nodes(node))
+        return all(self._part_is_pure(child) for child in children_of(node))
 
     def _part_is_pure(self, node: ast.AST) -> bool:
         if isinstance(node, ast.expr):
@@ -76,7 +77,7 @@ class Purity:
             return node.id in _BUILTINS or self._is_plain_dataclass(node.id)
         if not isinstance(node, ast.Attribute):
             return False
-        root = ast.unparse(node).split(".")
+        root = written(node).split(".")
         if root[0] in _MODULES:
             return True
         if root[0] == "np":
@@ -109,10 +110,10 @@ class Purity:
             targets = node.targets
         elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.For):
             targets = [node.target]
-        names = [leaf for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.expr)]
+        names = [leaf for target in targets for leaf in walk(target) if isinstance(leaf, ast.expr)]
         if not all(isinstance(leaf, ast.Name | ast.Tuple) for leaf in names):
             return False
-        for child in ast.iter_child_nodes(node):
+        for child in children_of(node):
             if isinstance(child, ast.expr) and child not in targets and child not in self.script.annotations:
                 if not self.is_pure(child):
                     return False

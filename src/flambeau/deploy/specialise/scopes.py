@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from flambeau.deploy.specialise.trees import Below, all_below, walk
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _OWN_SCOPE = (
@@ -39,11 +41,16 @@ class Scope:
 
 
 class Scopes:
-    """The scopes of one module: `home` tells where each name is bound, `around` in which scope each node stands."""
+    """The scopes of one module.
 
-    def __init__(self, tree: ast.Module) -> None:
-        self.module = Scope(tree, None, set(_bindings(tree.body)))
+    `home` tells where each name is bound, `uses` where a name of a scope stands, `around` in which scope each node is.
+    """
+
+    def __init__(self, tree: ast.Module, below: Below | None = None) -> None:
+        self.below = all_below(tree) if below is None else below
+        self.module = Scope(tree, None, set(self._bindings(tree.body)))
         self.home: dict[ast.Name, Scope] = {}
+        self.uses: dict[tuple[Scope, str], list[ast.Name]] = {}
         self.around: dict[ast.AST, Scope] = {}
         self.of: dict[ast.AST, Scope] = {tree: self.module}
         for statement in tree.body:
@@ -55,22 +62,23 @@ class Scopes:
 
     def global_names(self, node: ast.AST) -> set[str]:
         """Names of the module, or built-in ones, that occur in a node."""
-        return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and self.is_global(n)}
+        return {n.id for n in walk(node) if isinstance(n, ast.Name) and self.is_global(n)}
 
     def _visit(self, node: ast.AST, scope: Scope) -> None:
         self.around[node] = scope
         if isinstance(node, ast.Name):
-            self.home[node] = scope.lookup(node.id)
+            home = self.home[node] = scope.lookup(node.id)
+            self.uses.setdefault((home, node.id), []).append(node)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             self._visit_function(node, scope)
         elif isinstance(node, ast.ClassDef):
             for part in (*node.decorator_list, *node.bases, *node.keywords):
                 self._visit(part, scope)
-            self._visit_body(node, node.body, Scope(node, scope, set(_bindings(node.body))))
+            self._visit_body(node, node.body, Scope(node, scope, set(self._bindings(node.body))))
         elif isinstance(node, Comprehension):
             self._visit_comprehension(node, scope)
         else:
-            for child in ast.iter_child_nodes(node):
+            for child in self.below[node]:
                 self._visit(child, scope)
 
     def _visit_function(self, node: FunctionNode | ast.Lambda, scope: Scope) -> None:
@@ -83,7 +91,7 @@ class Scopes:
             if part is not None:
                 self._visit(part, scope)
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
-        names = {argument.arg for argument in arguments} | set(_bindings(body))
+        names = {argument.arg for argument in arguments} | set(self._bindings(body))
         inner = Scope(node, scope, names)
         for argument in arguments:
             self.around[argument] = inner
@@ -98,7 +106,7 @@ class Scopes:
         targets = {
             leaf.id
             for generator in node.generators
-            for leaf in ast.walk(generator.target)
+            for leaf in walk(generator.target)
             if isinstance(leaf, ast.Name)
         }
         inner = Scope(node, scope, targets)
@@ -112,6 +120,35 @@ class Scopes:
         for part in elements:
             self._visit(part, inner)
 
+    def _bindings(self, body: list[ast.stmt] | list[ast.expr]) -> Iterator[str]:
+        """Names that statements bind in their own scope; a walrus inside a comprehension binds outside of it."""
+        declared: set[str] = set()
+        found: list[str] = []
+        stack: list[tuple[ast.AST, bool]] = [(part, False) for part in body]
+        while stack:
+            node, walrus_only = stack.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.append(node.name)
+                stack += [(part, walrus_only) for part in node.decorator_list]
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            if isinstance(node, ast.NamedExpr):
+                found.append(node.target.id)
+            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and not walrus_only:
+                found.append(node.id)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                found += [alias.asname or alias.name.split(".")[0] for alias in node.names]
+            elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+                found.append(node.name)
+            elif isinstance(node, ast.MatchMapping) and node.rest:
+                found.append(node.rest)
+            elif isinstance(node, ast.Global | ast.Nonlocal):
+                declared.update(node.names)
+            inside = walrus_only or isinstance(node, _OWN_SCOPE)
+            stack += [(child, inside) for child in self.below[node]]
+        yield from (name for name in found if name not in declared)
+
 
 def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
     """Every parameter of a function, in the order of its signature."""
@@ -119,33 +156,3 @@ def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
     named += [arguments.vararg] if arguments.vararg else []
     named += arguments.kwonlyargs
     return [*named, arguments.kwarg] if arguments.kwarg else named
-
-
-def _bindings(body: list[ast.stmt] | list[ast.expr]) -> Iterator[str]:
-    """Names that statements bind in their own scope; a walrus inside a comprehension binds outside of it."""
-    declared: set[str] = set()
-    found: list[str] = []
-    stack: list[tuple[ast.AST, bool]] = [(part, False) for part in body]
-    while stack:
-        node, walrus_only = stack.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.append(node.name)
-            stack += [(part, walrus_only) for part in node.decorator_list]
-            continue
-        if isinstance(node, ast.Lambda):
-            continue
-        if isinstance(node, ast.NamedExpr):
-            found.append(node.target.id)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and not walrus_only:
-            found.append(node.id)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found += [alias.asname or alias.name.split(".")[0] for alias in node.names]
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            found.append(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            found.append(node.rest)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            declared.update(node.names)
-        inside = walrus_only or isinstance(node, _OWN_SCOPE)
-        stack += [(child, inside) for child in ast.iter_child_nodes(node)]
-    yield from (name for name in found if name not in declared)

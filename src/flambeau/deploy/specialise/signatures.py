@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.scopes import FunctionNode
+from flambeau.deploy.specialise.trees import dotted_name, written
 
 # Methods that libraries call; their parameters are not ours to change.
 LIBRARY_METHODS: frozenset[str] = frozenset(
@@ -103,7 +104,7 @@ class Target:
 
 def is_dataclass(node: ast.ClassDef) -> bool:
     """Whether a class is decorated as a dataclass."""
-    return any("dataclass" in ast.unparse(decorator).split("(")[0] for decorator in node.decorator_list)
+    return any("dataclass" in written(decorator).split("(")[0] for decorator in node.decorator_list)
 
 
 def method_of(node: ast.ClassDef, name: str) -> FunctionNode | None:
@@ -142,7 +143,7 @@ def dataclass_fields(node: ast.ClassDef) -> dict[str, Parameter] | None:
         if "ClassVar" in ast.unparse(part.annotation) or "InitVar" in ast.unparse(part.annotation):
             return None
         parameter = Parameter(part.target.id, part, False, part.value, part.value is not None)
-        if isinstance(part.value, ast.Call) and ast.unparse(part.value.func) == "field":
+        if isinstance(part.value, ast.Call) and dotted_name(part.value.func) == "field":
             keywords = {keyword.arg: keyword.value for keyword in part.value.keywords}
             if not set(keywords) <= {"default", "default_factory", "repr", "compare"}:
                 return None
@@ -181,7 +182,7 @@ def find_targets(script: SourceText) -> dict[str, Target]:
     for node in script.tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             parameters = function_parameters(node, skip_first=False)
-            decorated = [ast.unparse(decorator) for decorator in node.decorator_list]
+            decorated = [written(decorator) for decorator in node.decorator_list]
             target = Target(node.name, node, None, parameters or {}, opaque=parameters is None)
             target.opaque |= not set(decorated) <= {
                 "torch.no_grad()",
@@ -195,7 +196,7 @@ def find_targets(script: SourceText) -> dict[str, Target]:
                 if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
                     methods.setdefault(part.name, []).append(node)
     for name, owners in methods.items():
-        real = [owner for owner in owners if "Protocol" not in map(ast.unparse, owner.bases)]
+        real = [owner for owner in owners if "Protocol" not in map(written, owner.bases)]
         if len(real) == 1 and not name.startswith("__") and name not in LIBRARY_METHODS:
             method = method_of(real[0], name)
             assert method is not None
@@ -233,7 +234,7 @@ def _class_around(script: SourceText, node: ast.AST) -> ast.ClassDef | None:
 def _note_use(script: SourceText, target: Target, node: ast.Name) -> None:
     parent = script.parents[node]
     if isinstance(parent, ast.Call):
-        called = ast.unparse(parent.func)
+        called = dotted_name(parent.func)
         if parent.func is node:
             _add_site(target, bind_call(parent, target.parameters))
             return
@@ -252,7 +253,7 @@ def _note_use(script: SourceText, target: Target, node: ast.Name) -> None:
 def _is_checked_for(script: SourceText, node: ast.Name) -> bool:
     """Whether a class is named in isinstance or issubclass."""
     return any(
-        isinstance(above, ast.Call) and ast.unparse(above.func) in ("isinstance", "issubclass")
+        isinstance(above, ast.Call) and dotted_name(above.func) in ("isinstance", "issubclass")
         for above in script.ancestors(node)
     )
 

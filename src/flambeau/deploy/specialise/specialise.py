@@ -23,6 +23,7 @@ from flambeau.deploy.specialise.parameters import (
     remove_parameters,
     substitute_defaults,
 )
+from flambeau.deploy.specialise.trees import no_collection
 from flambeau.deploy.specialise.unused import remove_unused, replace_protocols
 from flambeau.deploy.specialise.yields import remove_unheard_yields
 
@@ -44,9 +45,12 @@ def eject_text(glue: str, sources: Mapping[str, str] | None = None, *, facts: Fa
     Raises:
         EjectError: what stands in the way.
     """
-    gathered = gather_script(glue, core_sources() if sources is None else sources)
-    text = remove_tool_comments(shorten_docstrings(replace_by_facts(gathered.text, facts or {})))
-    return format_script(specialise_text(lay_out_text(text), gathered.own, facts or {}, gathered.has_entry))
+    with no_collection():
+        gathered = gather_script(glue, core_sources() if sources is None else sources)
+        text = remove_tool_comments(shorten_docstrings(replace_by_facts(gathered.text, facts or {})))
+        return format_script(
+            specialise_text(lay_out_text(text), gathered.own, facts or {}, gathered.has_entry)
+        )
 
 
 def specialise_text(text: str, own: Collection[str], facts: Facts, has_entry: bool = False) -> str:

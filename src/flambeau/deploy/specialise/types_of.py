@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.scopes import FunctionNode, Scope, all_arguments
 from flambeau.deploy.specialise.signatures import Target
+from flambeau.deploy.specialise.trees import written
 
 
 class Types:
@@ -95,7 +96,7 @@ class Types:
     def _named_class(self, annotation: ast.expr | None, *, whole: bool = False) -> str | None:
         if annotation is None or (whole and not isinstance(annotation, ast.Name)):
             return None
-        names = {name.strip() for name in ast.unparse(annotation).split("|")} - {"None"}
+        names = {name.strip() for name in written(annotation).split("|")} - {"None"}
         name = names.pop() if len(names) == 1 else ""
         target = self.targets.get(name)
         return name if target is not None and target.class_ is not None else None
@@ -113,7 +114,7 @@ class Types:
             return bool(classes) and name not in classes and classes <= set(self.targets)
         for argument in (*home.node.args.args, *home.node.args.kwonlyargs):
             if argument.arg == node.id and argument.annotation is not None:
-                text = ast.unparse(argument.annotation)
+                text = written(argument.annotation)
                 return text.replace(".", "").isidentifier() and text not in ("Any", "object", name)
         return False
 
@@ -129,23 +130,23 @@ class Types:
         callee = loop.iter.func
         target = self.targets.get(callee.id) if isinstance(callee, ast.Name) else None
         returns = getattr(target.function, "returns", None) if target is not None else None
-        if not isinstance(returns, ast.Subscript) or ast.unparse(returns.value) not in (
+        if not isinstance(returns, ast.Subscript) or written(returns.value) not in (
             "Iterator",
             "Iterable",
         ):
             return set()
-        return {name.strip() for name in ast.unparse(returns.slice).split("|")}
+        return {name.strip() for name in written(returns.slice).split("|")}
 
     def gives_float(self, callee: ast.expr) -> bool:
         """Whether calling a function of the script, or a field that holds a function, gives a float."""
         if isinstance(callee, ast.Name):
             target = self.targets.get(callee.id)
             returns = getattr(target.function, "returns", None) if target is not None else None
-            return returns is not None and ast.unparse(returns) == "float"
+            return returns is not None and written(returns) == "float"
         if not isinstance(callee, ast.Attribute):
             return False
         annotation = self.field_annotation(callee)
         if isinstance(annotation, ast.Name):
             stores = self.stores.get((self.script.scopes.module, annotation.id), [])
             annotation = self.stored(stores[0]) if len(stores) == 1 else None
-        return annotation is not None and ast.unparse(annotation).endswith("], float]")
+        return annotation is not None and written(annotation).endswith("], float]")

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Collection, Iterator
 
 from flambeau.deploy.specialise.edits import SourceText
+from flambeau.deploy.specialise.trees import dotted_name, walk, written
 
 # A base class other than these may call any method of its heirs.
 _KNOWN_BASES = {"nn.Module", "Protocol", "ABC", "object", "Exception", "ValueError", "OSError"}
@@ -59,7 +60,7 @@ class _Reach:
             self._note(statement)
 
     def _note(self, node: ast.AST) -> None:
-        for part in ast.walk(node):
+        for part in walk(node):
             if (
                 isinstance(part, ast.Name)
                 and isinstance(part.ctx, ast.Load)
@@ -68,7 +69,7 @@ class _Reach:
                 self.names.add(part.id)
             elif isinstance(part, ast.Attribute):
                 self.attributes.add(part.attr)
-            elif isinstance(part, ast.Call) and ast.unparse(part.func) in ("getattr", "hasattr"):
+            elif isinstance(part, ast.Call) and dotted_name(part.func) in ("getattr", "hasattr"):
                 self.attributes.update(str(a.value) for a in part.args if isinstance(a, ast.Constant))
 
 
@@ -76,7 +77,7 @@ def _may_sleep(class_: ast.ClassDef, member: ast.stmt) -> bool:
     """Whether a member of a class can be left out while nobody names it."""
     if not isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef) or member.name.startswith("__"):
         return False
-    bases = {ast.unparse(base) for base in class_.bases}
+    bases = {written(base) for base in class_.bases}
     return bases <= _KNOWN_BASES and member.name not in _MODULE_METHODS
 
 
@@ -87,7 +88,7 @@ def defined_names(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         for target in targets:
-            yield from (leaf.id for leaf in ast.walk(target) if isinstance(leaf, ast.Name))
+            yield from (leaf.id for leaf in walk(target) if isinstance(leaf, ast.Name))
 
 
 def remove_unused(script: SourceText, roots: Collection[str]) -> None:
@@ -126,7 +127,7 @@ def replace_protocols(script: SourceText) -> None:
     """Annotations by a Protocol that a single class of the script fulfils name that class."""
     classes = [node for node in script.tree.body if isinstance(node, ast.ClassDef)]
     methods = {c.name: {m.name for m in c.body if isinstance(m, ast.FunctionDef)} for c in classes}
-    protocols = {c.name for c in classes if "Protocol" in map(ast.unparse, c.bases)}
+    protocols = {c.name for c in classes if "Protocol" in map(written, c.bases)}
     for name in protocols:
         fitting = [c for c in methods if c not in protocols and methods[name] <= methods[c]]
         if len(fitting) == 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from flambeau.deploy.specialise.edits import SourceText
 from flambeau.deploy.specialise.purity import Purity
 from flambeau.deploy.specialise.scopes import FunctionNode
+from flambeau.deploy.specialise.trees import dotted_name
 
 
 @dataclass
@@ -66,7 +67,7 @@ def _is_skip(script: SourceText, statement: ast.If, test: ast.Call, node: ast.Na
         isinstance(loop, ast.For)
         and loop.body[0] is statement
         and statement.test is test
-        and ast.unparse(test.func) == "isinstance"
+        and dotted_name(test.func) == "isinstance"
         and test.args[1] is node
         and ast.unparse(test.args[0]) == ast.unparse(loop.target)
         and not statement.orelse

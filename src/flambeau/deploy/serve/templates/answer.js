@@ -142,7 +142,7 @@ function showEffects(explanation) {
     const width = (50 * Math.abs(item.effect)) / largest;
     fill.style.width = width + "%";
     fill.style.left = (item.effect > 0 ? 50 : 50 - width) + "%";
-    const typical = item.typical === null ? "missing" : shown(item.typical);
+    const typical = item.typical === null ? "missing" : item.typical === "" ? "none" : shown(item.typical);
     return make(
       "li",
       { class: item.effect > 0 ? "for" : "against" },
@@ -150,7 +150,7 @@ function showEffects(explanation) {
         "span",
         { class: "label" },
         item.column + " ",
-        make("small", {}, shown(item.value) + ", typically " + typical),
+        make("small", {}, shorter(shown(item.value)) + ", typically " + typical),
       ),
       make("span", { class: "n" }, signed(item.effect, isValue)),
       make("span", { class: "track split", "aria-hidden": "true" }, fill),
@@ -165,7 +165,25 @@ function showEffects(explanation) {
     make("h3", {}, "Why"),
     make("p", { class: "quiet" }, about),
     rows.length ? withMore(list, rows, FIRST_BARS) : "",
+    ...Object.entries(explanation.words || {}).map(([name, words]) => shadedWords(name, words)),
   );
+}
+
+/** A text whose words are shaded by what the answer would lose without each of them. */
+function shadedWords(name, words) {
+  const largest = Math.max(...words.map((word) => Math.abs(word.effect)), Number.MIN_VALUE);
+  const parts = words.map((word) => {
+    const much = Math.round((70 * Math.abs(word.effect)) / largest);
+    if (much === 0) return word.text;
+    const mark = make("mark", { class: word.effect > 0 ? "for" : "against", title: signed(word.effect, false) }, word.text);
+    mark.style.setProperty("--much", much + "%");
+    return mark;
+  });
+  return make("div", {}, make("h3", {}, name), make("p", { class: "words" }, ...parts));
+}
+
+function shorter(text) {
+  return text.length > 80 ? text.slice(0, 77) + "…" : text;
 }
 
 function shown(value) {

@@ -1,7 +1,7 @@
 // The page: which model, which form, and the way to the server and back.
 
 // One form a kind of data; a new kind is one function and one row here.
-const FORMS = { pictures: pictureForm, table: rowForm };
+const FORMS = { pictures: pictureForm, table: rowForm, series: seriesForm };
 
 let models = JSON.parse(find("models").textContent);
 let model = null;
@@ -25,13 +25,14 @@ function choose(place) {
   find("title").textContent = model.name;
   find("purpose").textContent = purposeOf(model);
   find("score").textContent = scoreOf(model);
-  find("input-title").textContent = model.kind === "pictures" ? "Picture" : "Row";
+  find("input-title").textContent = { pictures: "Picture", series: "Past rows" }[model.kind] ?? "Row";
   form = FORMS[model.kind](model, find("input"), page);
   showEmpty(form.empty);
 }
 
 function purposeOf(model) {
   const from = model.kind === "pictures" ? "a picture" : count(model.columns.length, "column");
+  if (model.task === "forecast") return "Forecasts " + listed(model.series.targets) + ", " + count(model.series.horizon, "step") + " ahead, from the last " + count(model.series.lookback, "row") + ".";
   if (model.task === "regression") return "Predicts " + model.target + " from " + from + ".";
   const what = model.task === "multilabel" ? "which of " + count(model.classes.length, "label") + " apply" : "which of " + number(model.classes.length) + " classes it is";
   return "Tells from " + from + " " + what + ": " + listed(model.classes) + ".";
@@ -61,7 +62,7 @@ async function ask(input) {
     reveal();
     return;
   }
-  showAnswer(model, answered.answer, "Answered in " + count(Math.max(1, Math.round(answered.elapsed)), "millisecond") + ", the way to the server and back included.");
+  (mine.show ?? showAnswer)(model, answered.answer, "Answered in " + count(Math.max(1, Math.round(answered.elapsed)), "millisecond") + ", the way to the server and back included.");
   reveal();
   if (!mine.wantsWhy()) return;
   showWhyWaiting();

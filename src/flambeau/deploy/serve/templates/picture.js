@@ -39,7 +39,7 @@ function pictureForm(model, place, page) {
     return make("input", {
       type: "file",
       class: "unseen",
-      accept: "image/*,.tif,.tiff,.bmp,.pgm,.ppm,.pnm",
+      accept: "image/*,.tif,.tiff,.bmp,.pgm,.ppm,.pnm,.dcm,.dicom,.ima,.nii,.gz",
       ...attributes,
       onchange: (event) => take(event.target.files),
     });

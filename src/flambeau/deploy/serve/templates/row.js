@@ -91,7 +91,7 @@ function field(column, id) {
     hint.classList.toggle("strange", Boolean(strange));
   };
   control.addEventListener("input", look);
-  const element = make("div", { class: "field" }, make("label", { for: id }, column.name), control, hint);
+  const element = make("div", { class: column.kind === "text" ? "field wide" : "field" }, make("label", { for: id }, column.name), control, hint);
   if (control.list === null && column.values.length > MOST_CHOICES && column.kind === "category") {
     element.append(make("datalist", { id: id + "-values" }, ...column.values.map((value) => make("option", { value }))));
     control.setAttribute("list", id + "-values");
@@ -112,6 +112,7 @@ function field(column, id) {
 function makeControl(column, id) {
   const typical = column.typical === null ? "" : String(column.typical);
   if (column.kind === "number") return make("input", { id, type: "number", step: "any", inputmode: "decimal", placeholder: typical });
+  if (column.kind === "text") return make("textarea", { id, rows: 4, maxlength: 200000 });
   if (column.kind === "date") {
     const type = datePicker(column.date_format);
     return make("input", { id, type, step: type === "datetime-local" ? 1 : null, placeholder: typical });

@@ -1,0 +1,76 @@
+"""Batches of samples of about one length, so that little is computed for padding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flambeau.data.batches import Gather, Inputs
+
+# Steps whose samples are put in order of length together: enough that a step's samples are of about one length, few
+# enough that a step's neighbours differ from epoch to epoch.
+POOL_STEPS = 32
+
+
+def arrange_by_length(order: Tensor, steps: int, generator: torch.Generator, *, lengths: Tensor) -> Tensor:
+    """An order of samples whose steps each hold samples of about one length; the steps themselves in random order.
+
+    Args:
+        order: (count,) int64, the samples of an epoch in random order.
+        steps: into so many steps the order is cut, the first ones one sample longer where it is not even.
+        generator: of the order of steps.
+        lengths: (all samples,) of any integer type.
+    """
+    size, longer = divmod(len(order), steps)
+    sizes = [size + 1] * longer + [size] * (steps - longer)
+    cut: list[Tensor] = []
+    begin = 0
+    for first in range(0, steps, POOL_STEPS):
+        own = sizes[first : first + POOL_STEPS]
+        pool = order[begin : begin + sum(own)]
+        cut += pool[lengths[pool].argsort(stable=True)].split(own)
+        begin += len(pool)
+    # Longer steps stay in front, where the batches expect them.
+    front, rest = (
+        torch.randperm(longer, generator=generator),
+        torch.randperm(steps - longer, generator=generator),
+    )
+    return torch.cat([cut[place] for place in [*front.tolist(), *(rest + longer).tolist()]])
+
+
+def gather_trimmed(*tensors: Tensor, tokens: int) -> Gather:
+    """A gather over tensors that share their first dimension, of which one holds tokens padded with 0 at the end.
+
+    Those of a batch are cut behind its longest sample.
+
+    Args:
+        tensors: (count, ...) each; they stay where they are.
+        tokens: the place of the tokens (count, length) among them.
+    """
+    widths = token_counts(tensors[tokens]).cpu()
+
+    def gather(rows: Tensor) -> Inputs:
+        inputs = [tensor.index_select(0, rows.to(tensor.device)) for tensor in tensors]
+        longest = max(1, int(widths[rows.cpu()].max())) if len(rows) else 1
+        inputs[tokens] = inputs[tokens][:, :longest]
+        return tuple(inputs)
+
+    return gather
+
+
+def token_counts(tokens: Tensor) -> Tensor:
+    """(count,) int64: how many tokens of each row of (count, length) are no padding."""
+    return (tokens != 0).sum(1)
+
+
+def padding_share(lengths: Tensor, steps: int) -> float:
+    """Which share of what is computed is padding, where samples in this order are cut into so many steps.
+
+    Args:
+        lengths: (count,) tokens of each sample, in the order of an epoch.
+        steps: of the epoch.
+    """
+    size, longer = divmod(len(lengths), steps)
+    sizes = [size + 1] * longer + [size] * (steps - longer)
+    computed = sum(int(part.max()) * len(part) for part in lengths.split(sizes) if len(part))
+    return 1 - float(lengths.sum()) / max(1, computed)

@@ -1,0 +1,98 @@
+"""How sure a chatbot may be, and how often it finds the right answer: on questions that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+
+FEWEST_TO_FIT = 10
+USUAL_THRESHOLD = 0.5
+FAR_BELOW = -1e4
+
+
+def answer_chances(likeness: np.ndarray, temperature: float, doubt: float) -> np.ndarray:
+    """(n, answers + 1) probabilities of similarities (n, answers); the last one is that no answer is right."""
+    logits = np.concatenate([likeness / temperature, np.full((len(likeness), 1), doubt)], axis=1)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    chances = np.exp(logits)
+    return chances / chances.sum(axis=1, keepdims=True)
+
+
+def without_right(likeness: np.ndarray, right: Sequence[Sequence[int]]) -> np.ndarray:
+    """The similarities with the right answers of each question taken away: it then has none."""
+    taken = likeness.copy()
+    for row, places in enumerate(right):
+        taken[row, list(places)] = FAR_BELOW
+    return taken
+
+
+def fit_doubt(likeness: np.ndarray, right: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """The temperature and the logit of knowing no answer that make held-out questions likeliest.
+
+    Each question is asked twice: as it is, and with its right answers taken away, when knowing none is right.
+
+    Args:
+        likeness: (n, answers) similarities.
+        right: places of the right answers of each question.
+
+    Returns:
+        temperature and doubt; 1 and the mean of the largest similarities for fewer than 10 questions.
+    """
+    if len(likeness) < FEWEST_TO_FIT:
+        return 1.0, float(likeness.max(axis=1).mean()) if len(likeness) else 0.0
+    taken = without_right(likeness, right)
+
+    def loss(values: np.ndarray) -> float:
+        temperature, doubt = float(np.exp(values[0])), float(values[1])
+        there = answer_chances(likeness, temperature, doubt)
+        found = np.array([there[row, list(places)].sum() for row, places in enumerate(right)])
+        absent = answer_chances(taken, temperature, doubt)[:, -1]
+        return float(-(np.log(np.maximum(found, 1e-12)).mean() + np.log(np.maximum(absent, 1e-12)).mean()))
+
+    start = np.array([0.0, float(likeness.max(axis=1).mean())])
+    best = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 400})
+    return float(np.clip(np.exp(best.x[0]), 0.01, 100.0)), float(np.clip(best.x[1], -1e4, 1e4))
+
+
+def choose_threshold(
+    likeness: np.ndarray, right: Sequence[Sequence[int]], temperature: float, doubt: float
+) -> float:
+    """The least probability at which answering gains most: a right answer counts 1, a wrong one −1, silence 0.
+
+    Questions are asked as they are and with their answers taken away, as in `fit_doubt`.
+    """
+    if len(likeness) < FEWEST_TO_FIT:
+        return USUAL_THRESHOLD
+    gains, sure = [], []
+    for values, has_answer in ((likeness, True), (without_right(likeness, right), False)):
+        chances = answer_chances(values, temperature, doubt)[:, :-1]
+        chosen = chances.argmax(axis=1)
+        hits = np.array([has_answer and place in right[row] for row, place in enumerate(chosen)])
+        gains.append(np.where(hits, 1, -1))
+        sure.append(chances.max(axis=1))
+    order = np.argsort(-np.concatenate(sure), kind="stable")
+    totals = np.concatenate(gains)[order].cumsum()
+    best = int(totals.argmax())
+    if totals[best] <= 0:
+        return min(1.0, float(np.concatenate(sure)[order[0]]) + 1e-6)
+    ordered = np.concatenate(sure)[order]
+    below = ordered[best + 1] if best + 1 < len(ordered) else 0.0
+    return float((ordered[best] + below) / 2)
+
+
+def hits_within(likeness: np.ndarray, right: Sequence[Sequence[int]], most: int) -> np.ndarray:
+    """(n,) 0 or 1: whether a right answer is among the `most` most similar ones."""
+    order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+    return np.array(
+        [float(bool(set(places) & set(row.tolist()))) for places, row in zip(right, order, strict=True)]
+    )
+
+
+def mean_interval(values: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """The mean of (n,) values, with the interval of 95 % of its bootstrap resamples."""
+    generator = np.random.default_rng(seed)
+    means = values[generator.integers(0, len(values), size=(resamples, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"value": float(values.mean()), "low": float(low), "high": float(high)}

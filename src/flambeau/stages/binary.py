@@ -1,0 +1,231 @@
+"""What is found out about decisions between classes: the operating point, a shift between parts, doubtful labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flambeau.evaluation.calibration import apply_temperature
+from flambeau.evaluation.decide import choose_classes
+from flambeau.evaluation.label_quality import find_suspects
+from flambeau.evaluation.operating_point import choose_threshold, score_decisions
+from flambeau.evaluation.shift import find_shift
+from flambeau.evaluation.uncertainty import bootstrap_intervals
+from flambeau.planning.words import positive_class
+from flambeau.recipe import Recipe
+from flambeau.records import RunFolder
+from flambeau.schema import Finding, Schema
+from flambeau.stages.journal import Journal
+from flambeau.stages.material import Material
+
+if TYPE_CHECKING:
+    from flambeau.stages.judging import Judged
+    from flambeau.stages.trainings import Member, Trainings
+
+SUSPECTS = "suspects.json"
+MOST_SUSPECTS = 48
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Calibrated predictions on validation rows, by models that were not trained on them.
+
+    Args:
+        rows: (n,) positions of the samples.
+        predictions: (n, classes) probabilities.
+        point: the probability of the second of two classes from which it is answered, whichever of them is positive;
+            None for the most probable.
+    """
+
+    rows: np.ndarray
+    predictions: np.ndarray
+    point: float | None = None
+
+
+def validate_members(trainings: Trainings, members: Sequence[Member], temperature: float) -> Validated | None:
+    """The validation of one split, with the operating point that it asks for; None where there is none of classes."""
+    schema = trainings.material.samples.schema
+    parts = [member.parts for member in members]
+    if (
+        schema.task != "classification"
+        or not trainings.ranks.first
+        or not all(len(p.valid_rows) for p in parts)
+    ):
+        return None
+    rows = np.concatenate([part.valid_rows for part in parts])
+    raw = np.concatenate(
+        [trainings.predict(member.module, member.parts.feed, member.parts.valid_rows) for member in members]
+    )
+    predictions = apply_temperature(raw, temperature)
+    rule = trainings.recipe.evaluation.operating_point or "half"
+    point = None
+    if len(schema.classes) == 2 and rule != "half":
+        place = positive_place(schema, trainings.recipe)
+        point = choose_threshold(rule, trainings.material.samples.targets[rows] == place, predictions[:, place])
+        point = other_point(point) if place == 0 else point
+    return Validated(rows, predictions, point)
+
+
+def with_decisions(judged: Judged, validated: Validated | None) -> Judged:
+    """The same with the classes that are answered, decided at this split's own point."""
+    if validated is None:
+        return judged
+    decided = choose_classes(judged.predictions, validated.point)
+    return replace(judged, decided=decided, validated=(validated,))
+
+
+def judge_decisions(
+    run: RunFolder, material: Material, tested: Judged, recipe: Recipe, journal: Journal
+) -> dict[str, Any]:
+    """What scores.json tells of decisions; the doubtful labels are written beside, and all is told.
+
+    Returns:
+        "validation" scores, and of two classes "operating_point" with its rates; nothing for other tasks.
+    """
+    schema = material.samples.schema
+    if tested.decided is None or not tested.validated:
+        return {}
+    targets = material.samples.targets
+    rows = np.concatenate([part.rows for part in tested.validated])
+    predictions = np.concatenate([part.predictions for part in tested.validated])
+    found: dict[str, Any] = {
+        "validation": bootstrap_intervals(
+            "classification",
+            targets[rows],
+            predictions,
+            resamples=recipe.evaluation.resamples,
+            seed=recipe.seed,
+        )
+    }
+    _tell_shift(material, tested, (rows, predictions), recipe, journal)
+    _keep_suspects(run, material, tested, (rows, predictions), journal)
+    if len(schema.classes) == 2:
+        found["operating_point"] = _point_scores(schema, tested, targets[tested.rows], recipe)
+        if recipe.evaluation.operating_point is not None:
+            journal.note(describe_point(found["operating_point"]))
+    return found
+
+
+def kept_point(scores: dict[str, Any]) -> float | None:
+    """The point of the model that is kept; None where the most probable class is answered."""
+    told = scores.get("operating_point") or {}
+    if told.get("rule", "half") == "half":
+        return None
+    threshold = float(told["threshold"])
+    return threshold if told["positive"] == scores["classes"][1] else 1 - threshold
+
+
+def positive_place(schema: Schema, recipe: Recipe) -> int:
+    """Of two classes, the index of the one that is looked for."""
+    return schema.classes.index(recipe.evaluation.positive or positive_class(schema.classes)[0])
+
+
+def other_point(threshold: float) -> float:
+    """From which probability of the second class it is answered, where the first one is from `threshold` on."""
+    return float(min(1.0, np.nextafter(np.float32(1 - threshold), np.float32(2))))
+
+
+def _point_scores(schema: Schema, tested: Judged, targets: np.ndarray, recipe: Recipe) -> dict[str, Any]:
+    assert tested.decided is not None
+    points = [0.5 if part.point is None else part.point for part in tested.validated]
+    place = positive_place(schema, recipe)
+    threshold = float(np.median(points))
+    rates = score_decisions(
+        targets == place, tested.decided == place, resamples=recipe.evaluation.resamples, seed=recipe.seed
+    )
+    return {
+        "rule": recipe.evaluation.operating_point or "half",
+        "threshold": threshold if place == 1 else 1 - threshold,
+        "positive": schema.classes[place],
+        "rates": rates,
+    }
+
+
+def describe_point(point: dict[str, Any]) -> str:
+    """One sentence about an operating point and its rates on the tested samples."""
+    rates = ", ".join(
+        f"{name} {rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
+        for name in ("sensitivity", "specificity")
+        if (rate := point["rates"].get(name)) is not None
+    )
+    told = f"from a probability of {point['threshold']:.3f} on ({point['rule']})"
+    return f"'{point['positive']}' is answered {told}: {rates}"
+
+
+def _tell_shift(
+    material: Material,
+    tested: Judged,
+    validated: tuple[np.ndarray, np.ndarray],
+    recipe: Recipe,
+    journal: Journal,
+) -> None:
+    """A warning where the test part is harder than the validation part by more than luck."""
+    samples = material.samples
+    metric = "roc_auc" if len(samples.schema.classes) == 2 else "accuracy"
+    rows, predictions = validated
+    gap = find_shift(
+        metric,
+        (samples.targets[rows], predictions),
+        (samples.targets[tested.rows], tested.predictions),
+        resamples=recipe.evaluation.resamples,
+        seed=recipe.seed,
+    )
+    if gap is None:
+        return
+    words = "ROC-AUC" if metric == "roc_auc" else metric
+    came = "the parts came from different places, times or devices"
+    why = (
+        f"perhaps {came}"
+        if samples.parts is not None
+        else "perhaps the epochs were chosen too closely on so few"
+    )
+    message = (
+        f"the test part is harder than the validation part: {words} {gap['test']:.3f} against {gap['valid']:.3f}, a "
+        f"difference of {gap['low']:.3f} to {gap['high']:.3f} that luck does not explain; {why}. Expect the lower "
+        "score, or a still lower one, on data from elsewhere"
+    )
+    journal.finding(Finding("warning", "shift-between-parts", message))
+
+
+def _keep_suspects(
+    run: RunFolder,
+    material: Material,
+    tested: Judged,
+    validated: tuple[np.ndarray, np.ndarray],
+    journal: Journal,
+) -> None:
+    """Write samples whose labels are probably wrong, found by predictions of models that had not seen them."""
+    from flambeau.stages.judging import shown_pictures
+
+    rows = np.concatenate([tested.rows, np.setdiff1d(validated[0], tested.rows)])
+    first = {int(row): place for place, row in reversed(list(enumerate(validated[0])))}
+    others = [validated[1][first[int(row)]] for row in rows[len(tested.rows) :]]
+    predictions = np.concatenate(
+        [tested.predictions, np.array(others).reshape(-1, tested.predictions.shape[1])]
+    )
+    samples, classes = material.samples, material.samples.schema.classes
+    suspects = find_suspects(samples.targets[rows], predictions)
+    if not suspects:
+        return
+    listed = [
+        {
+            "id": samples.ids[rows[one.row]],
+            "part": "test" if one.row < len(tested.rows) else "validation",
+            "given": classes[one.given],
+            "likely": classes[one.likely],
+            "confidence": round(one.confidence, 4),
+            "png": shown_pictures(material, int(rows[one.row])),
+        }
+        for one in suspects[:MOST_SUSPECTS]
+    ]
+    run.write_json(SUSPECTS, {"count": len(suspects), "judged": len(rows), "suspects": listed})
+    message = (
+        f"{len(suspects):,} of {len(rows):,} labels of the test and validation parts are doubtful: a model that had "
+        "not seen them is sure of another class (confident learning); look at them before you trust either"
+    )
+    shown = tuple(f"{one['id']}: {one['given']}, perhaps {one['likely']}" for one in listed[:LISTED])
+    journal.finding(Finding("info", "doubtful-labels", message, shown))

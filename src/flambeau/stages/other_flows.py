@@ -1,0 +1,91 @@
+"""What flows beside that of samples share: options that mean nothing to a text are refused or told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.errors import RecipeError
+from flambeau.planning.rules import came_from_person
+from flambeau.recipe import Choices
+from flambeau.recipe.describe import options
+from flambeau.schema import Finding
+
+OF_SAMPLES = ("image.", "table.", "forecast.", "generate.", "text.", "mixed.", "scan.")
+IDLE_OPTIONS = (
+    "data.columns",
+    "data.drop",
+    "split.group",
+    "split.rows",
+    "training.label_smoothing",
+    "training.class_weights",
+    "training.head_epochs",
+    "training.freeze_early",
+    "training.bags",
+    "training.optimizer.body_lr",
+    "training.memory_limit_gb",
+    "training.batch_norm_momentum",
+    "model.members",
+    "model.activation",
+    "model.normalisation",
+    "model.arch",
+)
+# What would change the result and is not done for texts: refused, and never left out unseen.
+REFUSED: dict[str, str] = {
+    "model.pretrained": "pretrained language models are not read yet",
+    "model.whiten": "it is for pictures",
+    "training.freeze": "there is no pretrained body",
+    "training.unfreeze_every": "there is no pretrained body",
+    "training.lr_finder": "the range test is for samples; give a rate, such as --lr 0.008",
+    "training.batch_finder": "the batch finder is for samples; give a size, such as --batch-size 32",
+}
+REFUSED_OF: dict[str, dict[str, str]] = {
+    "language": {
+        "data.test": "a text is tested on its own end; put a second text behind it, and set split.train",
+        "split.refit": "a text is divided by place, once",
+    },
+    "chat": {
+        "data.test": "a bot is tested on a part of its own questions; flambeau evaluate takes others",
+    },
+}
+
+
+def given_options(choices: Choices) -> dict[str, Any]:
+    """Key and value of every option that a person set to something else than its default."""
+    found = {}
+    for key, option in options().items():
+        if option.section is None and came_from_person(choices, key):
+            value = choices.get(key)
+            if value != option.field.get_default(call_default_factory=True):
+                found[key] = value
+    return found
+
+
+def refuse_for_texts(choices: Choices, task: str) -> None:
+    """Raises RecipeError for the first option that a person gave and that is not done for a task of texts."""
+    refused = REFUSED | REFUSED_OF[task]
+    if choices.recipe.devices > 1:
+        raise RecipeError(
+            "models of texts are trained by one process",
+            got=f"{choices.recipe.devices} devices",
+            expected="--devices 1",
+        )
+    for key, value in given_options(choices).items():
+        if key in refused:
+            raise RecipeError(
+                f"{key}: {refused[key]}",
+                got=f"{key}={str(value).lower() if isinstance(value, bool) else value}",
+                expected=f"the same command without {key}",
+            )
+
+
+def idle_findings(choices: Choices, task: str) -> list[Finding]:
+    """A warning for each option that a person gave and that changes nothing for a text."""
+    others = tuple(f"{name}." for name in ("language", "chat") if name != task)
+    found = []
+    for key, value in given_options(choices).items():
+        # the net of a chatbot that writes has heads too
+        idle = key in IDLE_OPTIONS or key.startswith((*OF_SAMPLES, *others))
+        if idle and (task, key) != ("chat", "language.heads"):
+            message = f"{key}={value} has no effect with --task {task}"
+            found.append(Finding("warning", "no-effect", message))
+    return found

@@ -1,0 +1,85 @@
+"""Planted copies of texts are found, kept on one side and told; what only looks alike is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flambeau.data.check import check_samples
+from flambeau.data.duplicates import find_duplicates
+from flambeau.data.near_texts import find_near_texts
+from flambeau.data.rows import digest_rows
+from flambeau.data.samples import Samples
+from flambeau.recipe import Recipe
+from flambeau.schema import Column, Schema
+
+WORDS = [
+    "river", "stone", "lamp", "garden", "winter", "copper", "basket", "thunder", "meadow",
+    "ladder", "silver", "pocket", "candle", "forest", "harbour", "mirror", "pepper", "saddle",
+    "violin", "wagon",
+]  # fmt: skip
+
+
+def sentences(count: int, words: int = 12) -> list[str]:
+    generator = np.random.default_rng(0)
+    return [" ".join(generator.choice(WORDS, words)) + f" number{i}" for i in range(count)]
+
+
+def samples_of(texts: list[str], targets: list[int], parts: list[str] | None = None) -> Samples:
+    columns = {"said": np.array([text or None for text in texts], dtype=object)}
+    return Samples(
+        Schema("table", "classification", "label", ("no", "yes"), (Column("said", "text"),)),
+        tuple(f"row {row + 1}" for row in range(len(texts))),
+        np.array(targets),
+        columns=columns,
+        parts=None if parts is None else np.array(parts),
+        digests=digest_rows(columns, len(texts)),
+    )
+
+
+def test_planted_near_copies_are_found_and_others_are_not() -> None:
+    texts = sentences(400)
+    texts += [texts[5] + " indeed", texts[17].replace("number17", "number 17!"), texts[30].upper() + "..."]
+    same, near = find_near_texts(texts, np.arange(len(texts)))
+    assert same == [(30, 402)]
+    assert sorted(near) == [(5, 400), (17, 401)]
+
+
+def test_short_empty_and_strange_texts_make_no_pairs() -> None:
+    texts = ["", "  ", "ok", "no", "你好", "😀", "😀😀", "a" * 100_000, "?!", "ok ok"]
+    assert find_near_texts(texts, np.arange(len(texts))) == ([], [])
+    assert find_near_texts([], np.arange(0)) == ([], [])
+
+
+def test_thousands_of_equal_templates_cost_a_bounded_number_of_comparisons() -> None:
+    texts = [
+        f"please transfer {i} dollars from my savings account to the other account now" for i in range(3000)
+    ]
+    same, near = find_near_texts(texts, np.arange(len(texts)))
+    assert not same and len(near) > 1000
+
+
+def test_copies_across_parts_and_labels_that_differ_are_told() -> None:
+    texts = sentences(60)
+    texts[50] = texts[3] + "!"
+    texts[51] = texts[4] + " again"
+    texts[7] = ""
+    targets = [row % 2 for row in range(60)]
+    targets[50], targets[3] = 0, 1
+    parts = ["train"] * 45 + ["test"] * 15
+    samples = samples_of(texts, targets, parts)
+    found = find_duplicates(samples)
+    assert set(found.near_pairs) == {(3, 50), (4, 51)}
+    assert found.conflicting == ((3, 50),)
+    assert found.groups[50] == found.groups[3] and found.groups[51] == found.groups[4]
+    told = {finding.code: finding for finding in check_samples(samples, found, None, (), Recipe())}
+    assert (
+        told["leak-between-splits"].level == "warning" and "2 samples" in told["leak-between-splits"].message
+    )
+    assert "row 4 (yes) = row 51 (no)" in told["conflicting-targets"].items[0]
+    assert told["empty-texts"].items == ("row 8",)
+
+
+def test_near_copies_can_be_left_alone() -> None:
+    texts = sentences(40)
+    texts[20] = texts[3] + "!"
+    assert find_duplicates(samples_of(texts, [0, 1] * 20), near=False).near_pairs == ()

@@ -1,0 +1,114 @@
+"""Models of time series: shapes, what they may see, and the closed form against gradient steps and scikit-learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from torch import nn
+
+from flambeau.data.windows import gather_past, target_tensor
+from flambeau.models.forecast import (
+    DLinearForecast,
+    LinearForecast,
+    LSTMForecast,
+    PatchTransformerForecast,
+    TCNForecast,
+)
+from flambeau.models.forecast_ridge import (
+    RidgeForecast,
+    mean_squared_errors,
+    ridge_weights,
+    solve_ridge,
+    window_moments,
+)
+
+MODELS = (LinearForecast, DLinearForecast, TCNForecast, LSTMForecast, PatchTransformerForecast, RidgeForecast)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("lookback", [5, 40])
+def test_shapes(kind: type[nn.Module], lookback: int) -> None:
+    model = kind(
+        channels=4, targets=2, lookback=lookback, horizon=7, quantiles=2, future=5, calendar=4
+    ).eval()
+    past, known = torch.randn(3, lookback, 4), torch.randn(3, 7, 5)
+    assert model(past, known).shape == (3, 7 * 2 * 3)
+    alone = kind(channels=2, targets=2, lookback=lookback, horizon=7).eval()
+    assert alone(past[:, :, :2]).shape == (3, 14)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_centred_forecast_moves_with_the_level(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = kind(channels=2, targets=2, lookback=24, horizon=3).eval()
+    past = torch.randn(4, 24, 2)
+    if isinstance(model, RidgeForecast):
+        nn.init.normal_(model.weight)
+    assert torch.allclose(model(past + 10), model(past) + 10, atol=1e-4)
+
+
+def windows(rows: int = 120, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    scaled = torch.randn(rows, channels, generator=generator).cumsum(0) / 5
+    return scaled, torch.zeros(rows, 0)
+
+
+def test_ridge_is_that_of_scikit_learn() -> None:
+    scaled, nothing = windows()
+    gather = gather_past(scaled, nothing, lookback=6, horizon=2)
+    targets = target_tensor(scaled[:, :1], 2)
+    rows = torch.arange(5, 100)
+    model = RidgeForecast(channels=3, targets=1, lookback=6, horizon=2, centre=False)
+    moments = window_moments(model, gather, targets, rows)
+    weights = ridge_weights(moments, 0.1)
+    inputs = gather(rows)[0][:, :, 0].double()
+    strength = (0.1 + 1e-9) * float(inputs.square().mean()) * len(rows) + 1e-12
+    other = Ridge(alpha=strength).fit(inputs.numpy(), targets[rows][:, :, 0].double().numpy())
+    assert torch.allclose(weights[0, :-1], torch.from_numpy(other.coef_.T), atol=1e-8)
+    assert torch.allclose(weights[0, -1], torch.from_numpy(other.intercept_), atol=1e-8)
+
+
+def test_errors_from_moments_are_those_of_the_forecasts() -> None:
+    scaled, nothing = windows()
+    gather = gather_past(scaled, nothing, lookback=6, horizon=2)
+    targets = target_tensor(scaled[:, :2], 2)
+    rows = torch.arange(5, 100)
+    model = RidgeForecast(channels=3, targets=2, lookback=6, horizon=2, cross=2)
+    solve_ridge(model, gather, targets, rows, rows[:0], penalty=0.01)
+    moments = window_moments(model, gather, targets, rows)
+    weights = ridge_weights(moments, 0.01, drift=True)
+    errors = (model(*gather(rows)).reshape(95, 2, 2) - targets[rows]).square().mean((0, 1))
+    assert torch.allclose(mean_squared_errors(moments, weights).float(), errors.detach(), atol=1e-5)
+
+
+def test_a_large_penalty_ends_at_the_last_value() -> None:
+    scaled, nothing = windows()
+    gather = gather_past(scaled, nothing, lookback=6, horizon=2)
+    targets = target_tensor(scaled[:, :1], 2)
+    model = RidgeForecast(channels=3, targets=1, lookback=6, horizon=2)
+    solve_ridge(model, gather, targets, torch.arange(5, 100), torch.arange(100, 110), penalty=1e6)
+    rows = torch.arange(100, 110)
+    last = scaled[rows, :1].repeat(1, 2)
+    assert torch.allclose(model(*gather(rows)), last, atol=1e-4)
+
+
+def test_quantiles_are_those_of_validation_errors() -> None:
+    scaled, nothing = windows(600)
+    gather = gather_past(scaled, nothing, lookback=6, horizon=2)
+    targets = target_tensor(scaled[:, :1], 2)
+    model = RidgeForecast(channels=3, targets=1, lookback=6, horizon=2, quantiles=2)
+    valid = torch.arange(400, 590)
+    solve_ridge(model, gather, targets, torch.arange(5, 390), valid, penalty=0.01, quantiles=(0.1, 0.9))
+    numbers = model(*gather(valid)).reshape(190, 2, 1, 3)
+    inside = (targets[valid] >= numbers[..., 1]) & (targets[valid] <= numbers[..., 2])
+    assert 0.78 < inside.float().mean() < 0.82
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot see other columns"):
+        RidgeForecast(channels=3, targets=2, lookback=6, horizon=2, shared=True, cross=1)
+    with pytest.raises(ValueError, match="at most the lookback"):
+        RidgeForecast(channels=3, targets=2, lookback=2, horizon=2, cross=3)
+    with pytest.raises(ValueError, match="multiple of 4 heads"):
+        PatchTransformerForecast(channels=1, targets=1, lookback=20, horizon=1, width=30)

@@ -1,0 +1,100 @@
+"""Samples of one patient stay on one side, and nothing of a patient is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_scans import NAME, dicom_folders, scan_pixels, write_dicom
+
+from flambeau.data.check import check_parts
+from flambeau.data.duplicates import find_duplicates
+from flambeau.data.join import join_test
+from flambeau.data.patients import find_patients
+from flambeau.data.read import read, read_test
+from flambeau.data.samples import PictureFiles
+from flambeau.recipe import Recipe
+from flambeau.schema import Finding
+
+
+def named(names: list[str], *, wanted: bool = True) -> tuple[np.ndarray | None, tuple[Finding, ...]]:
+    return find_patients(PictureFiles(Path("nowhere"), tuple(names)), names, wanted=wanted)
+
+
+def numbered(groups: np.ndarray | None) -> list[int]:
+    assert groups is not None
+    firsts: dict[int, int] = {}
+    return [firsts.setdefault(int(one), len(firsts)) for one in groups]
+
+
+def test_groups_only_from_plain_words() -> None:
+    names = [f"a/Patient{i // 3:03}_{i}.png" for i in range(9)]
+    groups, findings = named(names)
+    assert numbered(groups) == [0] * 3 + [1] * 3 + [2] * 3
+    assert "3 values of 'patient'" in findings[0].message
+    assert "split.patients=false" in findings[0].message
+    assert named(names, wanted=False) == (None, ())
+    assert numbered(named(["subject_7_a.png", "subject_7_b.png", "subject_71_b.png"])[0]) == [0, 0, 1]
+    assert numbered(named(["sub-01/a.nii", "sub-01/b.nii", "sub-02/a.nii"])[0]) == [0, 0, 1]
+    assert named([f"IMG_{i // 3}_{i}.png" for i in range(9)]) == (None, ())
+    assert named([f"case{i}.png" for i in range(9)]) == (None, ())
+    assert named([f"showcase1_{i}.png" for i in range(9)]) == (None, ())
+
+
+def test_patients_of_dicom_tags_stay_together(tmp_path: Path) -> None:
+    samples = read(str(dicom_folders(tmp_path / "scans", patients=6)), Recipe())
+    assert samples.schema.picture is not None and samples.schema.picture.scans == "dicom"
+    assert samples.groups is not None
+    of_patient: dict[str, set[int]] = {}
+    for name, group in zip(samples.ids, samples.groups.tolist(), strict=True):
+        of_patient.setdefault(name.rpartition("-")[0], set()).add(group)
+    assert len(of_patient) == 6 and all(len(groups) == 1 for groups in of_patient.values())
+    (told,) = [one for one in samples.findings if one.code == "groups"]
+    assert "DICOM tags tell 6 patients" in told.message
+    assert NAME.split("^")[0] not in repr(samples.findings)
+
+
+def test_one_patient_in_all_files_is_told(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        kind = number % 2
+        path = tmp_path / "scans" / str(kind) / f"{number}.dcm"
+        write_dicom(path, scan_pixels(generator, kind), patient="ANON", BurnedInAnnotation="YES")
+    samples = read(str(tmp_path / "scans"), Recipe())
+    assert samples.groups is None
+    codes = {one.code for one in samples.findings}
+    assert {"one-patient", "burned-in-words"} <= codes
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_patient_on_two_sides_of_given_parts_is_told(tmp_path: Path, shared: bool) -> None:
+    generator = np.random.default_rng(0)
+    for part, patients in (("train", range(8)), ("test", range(7 if shared else 8, 12))):
+        for patient in patients:
+            for number in range(2):
+                name = f"{part}/{patient % 2}/{patient}-{number}.dcm"
+                write_dicom(tmp_path / name, scan_pixels(generator, patient % 2), patient=f"P{patient}")
+    samples = read(str(tmp_path), Recipe())
+    leaks = [
+        one
+        for one in check_parts(samples, find_duplicates(samples), None)
+        if one.code == "leak-between-splits"
+    ]
+    assert bool(leaks) == shared
+    if shared:
+        assert "1 group of samples that belong together" in leaks[0].message
+        assert any("7-0.dcm" in name for name in leaks[0].items)
+
+
+def test_patients_are_known_across_two_sources(tmp_path: Path) -> None:
+    dicom_folders(tmp_path / "one", patients=6, seed=0)
+    dicom_folders(tmp_path / "two", patients=4, seed=1)
+    recipe = Recipe()
+    first = read(str(tmp_path / "one"), recipe)
+    joined = join_test(first, read_test(str(tmp_path / "two"), first.schema, recipe))
+    leaks = check_parts(joined, find_duplicates(joined), None)
+    assert any("4 groups" in one.message for one in leaks)
+    apart = join_test(first, replace(read_test(str(tmp_path / "two"), first.schema, recipe), groups=None))
+    assert not [one for one in check_parts(apart, find_duplicates(apart), None) if "group" in one.message]
