@@ -139,7 +139,8 @@ class Run:
             return [forecast_to_json(facts, one) for one in forecast_samples(self.bundle, past)]
         if self.bundle.schema.source != "table":
             raise UsageError("this model answers pictures, and rows were given", expected="paths of pictures")
-        return predict_rows(self.bundle, rows, batch)
+        most = load_recipe(self.folder.model / "recipe.yaml").data.max_pixels
+        return predict_rows(self.bundle, rows, batch, max_pixels=most)
 
 
 def make_recipe(recipe: Recipe | str | Path | None, options: Mapping[str, Any]) -> Recipe:

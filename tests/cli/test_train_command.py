@@ -16,7 +16,7 @@ read       1,797 pictures in 10 classes
       a
       b
       c
-      and more; flambeau check lists them
+      and more; the report and --json list them
   · classes are balanced
   training.epochs               2            enough for a test
   image.size                    8 × 8        as they are

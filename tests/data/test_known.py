@@ -129,6 +129,10 @@ def test_coco_tells_which_objects_are_in_a_picture(tmp_path: Path) -> None:
     samples = read("coco", recipe_at(tmp_path))
     assert set(samples.schema.classes) == {"cup", "bus"}
     assert samples.targets.sum(axis=0).tolist() == [4, 2] if samples.schema.classes[0] == "cup" else [2, 4]
+    told["annotations"] = [{"image_id": None, "category_id": 7}]
+    (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(told))
+    with pytest.raises(DataError, match="coco"):
+        read("coco", recipe_at(tmp_path))
 
 
 def test_celeba_and_imagenet_as_torchvision_keeps_them(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, WeightedRandomSampler
 
 import flambeau as fb
+from flambeau.data import loaders
 from flambeau.data.items import read_items
 from flambeau.errors import DataError
 
@@ -99,3 +100,17 @@ def test_the_engine_takes_own_samplers_and_collate_functions_and_resumes(tmp_pat
     fit(2, tmp_path)
     resumed = fit(4, tmp_path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_shuffling_loader_is_read_in_one_order_and_an_endless_one_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orders = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        loader = DataLoader(Rows(), batch_size=16, shuffle=True, collate_fn=collate)
+        orders.append(read_items(loader, "loader").inputs.tolist())
+    assert orders[0] == orders[1]
+    monkeypatch.setattr(loaders, "most_bytes", lambda: 20_000)
+    with pytest.raises(DataError, match="fits into memory"):
+        read_items(DataLoader(Rows(), batch_size=16, collate_fn=collate), "loader")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.data.check import check_samples
+from flambeau.data.check_texts import check_texts
 from flambeau.data.duplicates import find_duplicates
 from flambeau.data.near_texts import find_near_texts
 from flambeau.data.rows import digest_rows
@@ -83,3 +84,22 @@ def test_near_copies_can_be_left_alone() -> None:
     texts = sentences(40)
     texts[20] = texts[3] + "!"
     assert find_duplicates(samples_of(texts, [0, 1] * 20), near=False).near_pairs == ()
+
+
+def test_long_texts_that_differ_behind_their_beginning_are_not_the_same() -> None:
+    header = " ".join(sentences(120))
+    assert len(header) > 4000
+    texts = [f"{header} guilty", f"{header} dismissed", f"{header.upper()}! Guilty."]
+    same, near = find_near_texts(texts, np.arange(3))
+    assert same == [(0, 2)] and near == [(0, 1)]
+
+
+def test_words_that_give_the_class_away_are_told() -> None:
+    targets = [row % 2 for row in range(100)]
+    plain = sentences(100)
+    told = [f"category: {('no', 'yes')[target]}; {text}" for target, text in zip(targets, plain, strict=True)]
+    found = [one for one in check_texts(samples_of(told, targets)) if one.code == "telling-words"]
+    assert len(found) == 1 and "'yes' tells yes" in found[0].message
+    assert not check_texts(samples_of(plain, targets))
+    parts = ["test" if row < 60 else "train" for row in range(100)]
+    assert not check_texts(samples_of(told, targets, parts))

@@ -10,8 +10,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from flambeau.data.rows import open_table
 from flambeau.data.spelling import MISSING_SPELLINGS, spell_category
 from flambeau.data.table import column_values, read_table
+from flambeau.errors import DataError
+from flambeau.recipe import Recipe
 
 
 def table_of(tmp_path: Path, text: str | bytes, name: str = "t.csv") -> tuple[pyarrow.Table, dict[str, str]]:
@@ -174,3 +177,38 @@ def test_two_million_rows(tmp_path: Path) -> None:
     with path.open("w") as file:
         file.write("a,b,c\n" + "\n".join([block] * 20) + "\n")
     assert read_table(path).num_rows == 2_000_000
+
+
+def test_a_few_broken_lines_are_left_out_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"price": row, "word": "a\u2028b"}, ensure_ascii=False) for row in range(200)]
+    lines[120] = '{"price": 3 "word": "x"}'
+    path.write_text("\n".join(lines), encoding="utf-8")
+    notes: dict[str, str] = {}
+    table = read_table(path, on_note=notes.__setitem__)
+    assert table.num_rows == 199
+    assert list(notes) == ["broken-lines"]
+    assert "1 of 200 lines (line 121: Expecting ',' delimiter" in notes["broken-lines"]
+    path.write_text("\n".join(lines[118:122]), encoding="utf-8")
+    with pytest.raises(ValueError, match="1 of 4 lines are broken, the first is line 3"):
+        read_table(path)
+    whole = tmp_path / "one.json"
+    whole.write_text(json.dumps({"deep": {"a": [1]}}, indent=1))
+    with pytest.raises(ValueError, match=r"one JSON value \(dict\) and no rows"):
+        read_table(whole)
+
+
+def test_rows_in_order_of_time_are_told_to_be_a_series(tmp_path: Path) -> None:
+    path = tmp_path / "air.csv"
+    rows = [f"{1949 + row // 12}-{row % 12 + 1:02},{100 + row},{row % 2}" for row in range(40)]
+    path.write_text("\n".join(["Month,Passengers,up", *rows]))
+    command = f"flambeau train {path} --task forecast --target Passengers"
+    with pytest.raises(DataError) as caught:
+        open_table(path, Recipe(), None)
+    assert command in str(caught.value)
+    (told,) = open_table(path, Recipe(), "Passengers").findings
+    assert told.code == "time-series" and command in told.message
+    assert not open_table(path, Recipe(), "up").findings
+    assert not open_table(path, Recipe(task="regression"), "Passengers").findings
+    path.write_text("\n".join(["Month,Passengers,up", *rows[20:], *rows[:20]]))
+    assert not open_table(path, Recipe(), "Passengers").findings

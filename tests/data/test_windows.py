@@ -14,7 +14,7 @@ from flambeau.data.samples import Samples
 from flambeau.data.series import read_series
 from flambeau.data.split import Split
 from flambeau.data.time_split import folds_by_time, split_by_time
-from flambeau.data.windows import gather_past, target_tensor, target_windows, usable_origins
+from flambeau.data.windows import gather_past, stretches_of, target_tensor, target_windows, usable_origins
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import with_settings
@@ -38,6 +38,17 @@ def test_windows_stay_in_their_series_and_off_missing_targets() -> None:
     observed[16] = False
     origins = usable_origins(np.array([0, 8, 20]), observed, lookback=3, horizon=2)
     assert origins.tolist() == [2, 3, 4, 5, 10, 11, 12, 13, 16, 17]
+
+
+def test_no_window_begins_before_the_first_values() -> None:
+    observed = np.ones(20, dtype=bool)
+    origins = usable_origins(np.array([0, 8, 20]), observed, lookback=3, horizon=2, begins=np.array([2, 15]))
+    assert origins.tolist() == [4, 5, 17]
+
+
+def test_stretches_end_at_holes_and_at_borders() -> None:
+    covered = np.array([1, 1, 0, 1, 1, 1], dtype=bool)
+    assert np.unique(stretches_of(covered, np.array([0, 4, 6])), return_counts=True)[1].tolist() == [2, 1, 2]
 
 
 def parts_of(split: Split, horizon: int) -> list[set[int]]:

@@ -14,19 +14,23 @@ from small_bundles import picture_bundle, table_bundle
 
 from flambeau.deploy.bundle import Bundle, Preparation, load_bundle, save_bundle
 from flambeau.deploy.chatting import ChatBot
+from flambeau.deploy.checks import check_model
 from flambeau.deploy.checks_series import series_faults, series_preparation_faults
 from flambeau.deploy.making import most_samples, sample_pixels
 from flambeau.deploy.writing import continue_text
 from flambeau.errors import FlambeauError, ModelError, RunError, UsageError
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.evaluation.decide import choose_sure_classes
+from flambeau.models.build import ModelSpec, build_model, ensemble_spec
 from flambeau.models.chat import ChatModel
 from flambeau.models.language import choose_tokens
+from flambeau.models.pretrained_text import DirectoryEncoder, plain_settings
 from flambeau.schema import Column, PictureFacts, Schema, SeriesFacts
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation, chat_pieces
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.mixed import PictureColumn
 from flambeau.transforms.series import ChannelScale, SeriesPreparation, Wave
-from flambeau.transforms.table import TargetScaler
+from flambeau.transforms.table import TablePreparation, TargetScaler
 
 TOKENS = CorpusPreparation("characters", 16, ("a", "b", "c"))
 WRITER = {"vocabulary": TOKENS.cardinality + 2, "context": 16, "width": 8, "depth": 1, "heads": 2}
@@ -138,6 +142,38 @@ def test_a_task_has_preparations_and_models_of_its_own(tmp_path: Path) -> None:
     dcgan = ModelSpec("dcgan", {"channels": 3, "size": [8, 8], "latent": 2, "width": 4})
     with pytest.raises(RunError, match="none for classification"):
         load_bundle(keep(tmp_path / "classes", picture.schema, dcgan, picture.preparation))
+
+
+def fused_spec(**changes: Any) -> ModelSpec:
+    inner = ModelSpec("small_cnn", {"channels": 3, "outputs": 8, "size": [8, 8], "width": 4, **changes})
+    own = {"number_features": 0, "cardinalities": [], "bins": 2, "picture_columns": 1, "picture_width": 8}
+    return ModelSpec("fusion", {"outputs": 1, **own, "picture": inner.to_json()})
+
+
+def test_every_member_of_a_fused_bag_is_looked_at(tmp_path: Path) -> None:
+    pictures = PicturePreparation((8, 8), 3, 8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    preparation = TablePreparation((), (), pictures=(PictureColumn("front", pictures),))
+    columns = (Column("front", "image"),)
+    schema = Schema("table", "regression", "price", (), columns, PictureFacts(3, 8, 8, 8))
+    check_model(ensemble_spec([fused_spec(), fused_spec(dropout=0.5)]), schema, preparation, tmp_path)
+    for wrong in ({"size": [9, 9]}, {"dropout": 1.5}):
+        with pytest.raises(RunError):
+            check_model(ensemble_spec([fused_spec(), fused_spec(**wrong)]), schema, preparation, tmp_path)
+
+
+def test_only_encoders_of_texts_are_built_and_nothing_beside_them() -> None:
+    for kind in ("detr", "vision-encoder-decoder", "gpt2", ""):
+        with pytest.raises(ModelError, match="no encoder of texts"):
+            DirectoryEncoder({"model_type": kind, "use_pretrained_backbone": True})
+    kept = plain_settings({"backbone": "x", "use_timm_backbone": True, "quantization_config": {}, "width": 3})
+    assert kept == {"width": 3}
+
+
+def test_an_answer_that_is_given_up_has_no_class() -> None:
+    chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.55, 0.45]])
+    assert choose_sure_classes(chances, None, 0.58).tolist() == [0, 1, -1]
+    assert choose_sure_classes(chances, 0.05, 0.58).tolist() == [1, 1, -1]
+    assert choose_sure_classes(chances, None, 0.0).tolist() == [0, 1, 0]
 
 
 def test_windows_that_no_memory_holds_are_refused() -> None:

@@ -47,6 +47,31 @@ def test_the_scale_of_mase_is_the_seasonal_naive_error() -> None:
     assert fit_scale(np.ones((5, 1)), 0) == ForecastScale((1.0,), (1.0,))
 
 
+def test_the_scale_of_several_series_never_crosses_their_borders() -> None:
+    values = np.concatenate([np.tile([0.0, 1.0], 50), np.tile([1000.0, 1001.0], 50), np.tile([0.0, 1.0], 50)])
+    stretches = np.repeat([1, 2, 3], 100)
+    assert fit_scale(values[:, None], 0, stretches).naive == (1.0,)
+    assert fit_scale(values[:, None], 3, stretches).naive == (1.0,)
+    # where no stretch is as long as a season, neighbours are compared
+    assert fit_scale(values[:, None], 120, stretches).naive == (1.0,)
+
+
+def test_the_season_stands_beside_models_that_look_back_on_less() -> None:
+    values = np.tile(np.arange(12.0), 6)[:, None]
+    found = naive_forecasts(values, np.array([40, 50]), horizon=2, season=12, lookback=6)
+    assert found["same row last season"][0, :, 0, 0].tolist() == values[41:43, 0].tolist()
+    starts = np.array([0, 36, 72])  # of the second series, row 40 is the fifth
+    found = naive_forecasts(values, np.array([40, 50]), horizon=2, season=12, lookback=5, starts=starts)
+    assert "same row last season" not in found
+
+
+def test_rounding_says_no_direction() -> None:
+    last, scale = np.full((4, 1), 100.0), ForecastScale((1.0,), (1.0,))
+    targets = np.array([101.0, 99.0, 101.0, 99.0])[:, None, None]
+    noise = targets + np.array([-1, 1, -1, 1])[:, None, None] * (1 - 1e-7)
+    assert np.isnan(window_scores(targets, noise[..., None], scale, last=last)["direction"]).all()
+
+
 def test_naive_forecasts() -> None:
     values = np.arange(40.0)[:, None] + np.tile([0.0, 10.0], 20)[:, None]
     found = naive_forecasts(values, np.array([20, 30]), horizon=3, season=2, lookback=5)
@@ -80,6 +105,16 @@ def test_intervals_are_repeatable_and_hold_the_value() -> None:
     assert gap["high"] < 0
 
 
+def test_copies_of_a_series_narrow_no_interval() -> None:
+    errors = np.convolve(np.random.default_rng(0).random(210), np.ones(10) / 10, mode="valid")[:200]
+    once = forecast_intervals({"mae": errors}, horizon=5, times=np.arange(200))["mae"]
+    many, times = np.tile(errors, 30), np.tile(np.arange(200), 30)
+    assert forecast_intervals({"mae": many}, horizon=5, times=times)["mae"] == pytest.approx(once)
+    assert forecast_intervals({"mae": errors}, horizon=5)["mae"] == once
+    gap = paired_forecasts(many, np.zeros(6000), horizon=5, times=times)
+    assert gap == pytest.approx(paired_forecasts(errors, np.zeros(200), horizon=5))
+
+
 def test_validation_is_infinite_for_a_model_that_diverged() -> None:
     targets = np.ones((3, 2, 1))
     scale = ForecastScale((1.0,), (1.0,))
@@ -111,3 +146,37 @@ def test_an_edge_that_is_there_is_found_and_fees_eat_it() -> None:
     assert not back_test(prices[1:, None], said[:, None], prices[:-1], fee=0.02)["edge"]
     few = back_test(prices[1:15, None], said[:14, None], prices[:14], fee=0.0)
     assert "too few" in few["sentence"]
+
+
+def test_a_forecast_that_always_falls_has_no_edge() -> None:
+    generator = np.random.default_rng(0)
+    prices = 100 * np.exp(np.cumsum(generator.normal(-0.003, 0.01, 301)))
+    report = back_test(prices[1:, None], 0.999 * prices[:-1, None], prices[:-1], fee=0.001)
+    assert report["rises"] < 0.45 and not report["edge"] and report["rival"] == "never"
+    assert report["sentence"].startswith("No edge: directions right")
+
+
+def test_the_last_value_foresees_nothing() -> None:
+    prices = walk(200, 3)
+    said = prices[:-1] * (1 + np.random.default_rng(4).normal(0, 1e-7, 199))
+    report = back_test(prices[1:, None], said[:, None], prices[:-1], fee=0.001, least=1e-5 * prices.std())
+    assert (
+        report["said"] == 0
+        and report["changes"] == 0
+        and "no rise or fall was forecast" in report["sentence"]
+    )
+    still = back_test(np.full((30, 1), 5.0), np.full((30, 1), 6.0), np.full(30, 5.0), fee=0.0)
+    assert still["rises"] == 0 and not still["edge"]  # no price moved
+
+
+def test_each_series_is_traded_by_itself() -> None:
+    rising, falling = np.linspace(100, 200, 61), np.linspace(200, 100, 61)
+    prices = np.concatenate([rising, falling])
+    rows = np.concatenate([np.arange(60), 61 + np.arange(60)])
+    report = back_test(
+        prices[rows + 1][:, None], prices[rows + 1][:, None], prices[rows],
+        fee=0.0, series=np.repeat([0, 1], 60), times=np.tile(np.arange(60), 2),
+    )  # fmt: skip
+    assert report["trades"] == 120 and report["changes"] == 1
+    halves = 1 + (np.diff(rising) / rising[:-1]) / 2
+    assert report["growth"] == pytest.approx(np.prod(halves) - 1)

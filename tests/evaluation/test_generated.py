@@ -82,6 +82,7 @@ def test_copies_of_training_pictures_are_found() -> None:
     fresh = RANDOM.uniform(size=(80, 40))
     assert find_copies(copied, train, test).share == 1.0
     assert find_copies(copied, train, test).ratio < 0.1
+    assert find_copies(copied, iter(np.array_split(train, 3)), test) == find_copies(copied, train, test)
     assert find_copies(fresh, train, test).share < MOST_COPIES
     half = np.concatenate([copied[:40], fresh[:40]])
     assert find_copies(half, train, test).share == pytest.approx(0.5, abs=0.1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from flambeau.evaluation.unknown import choose_threshold, score_unknown
+from flambeau.stages.judging import Judged, join_judged
+from flambeau.stages.unknown import threshold_of_folds
 
 
 def answers(*confident: tuple[int, float]) -> np.ndarray:
@@ -44,3 +48,20 @@ def test_scores_with_and_without_giving_up() -> None:
     assert behind["out_of_scope_recall"] == 1.0
     assert behind["answered"] == pytest.approx(2 / 3, abs=1e-5)
     assert score_unknown(predictions, targets, 0.48, None)["out_of_scope_recall"] is None
+
+
+def test_each_fold_is_judged_at_its_own_threshold() -> None:
+    predictions = np.array([[0.6, 0.4], [0.6, 0.4]])
+    scores = score_unknown(predictions, np.array([0, 0]), np.array([0.5, 0.7]), None)
+    assert scores["threshold"] == 0.6 and scores["with_threshold"]["answered"] == 0.5
+
+
+def test_what_is_kept_gives_up_at_the_middle_of_the_folds_thresholds() -> None:
+    folds = [
+        Judged(np.array(rows), np.eye(2), {}, np.eye(2), thresholds=np.full(2, value))
+        for rows, value in (([0, 3], 0.2), ([1, 4], 0.4), ([2, 5], 0.9))
+    ]
+    joined = join_judged(folds)
+    assert joined.thresholds is not None and joined.thresholds.tolist() == [0.2, 0.4, 0.9] * 2
+    assert threshold_of_folds(joined) == 0.4
+    assert join_judged([replace(one, thresholds=None) for one in folds]).thresholds is None

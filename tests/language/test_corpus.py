@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from flambeau.data.corpus import WindowBatches, part_borders, read_corpus
 from flambeau.data.corpus_source import open_corpus
+from flambeau.data.text_files import decode_text, read_text_file
 from flambeau.errors import DataError
+from flambeau.evaluation.ngrams import token_intervals
 from flambeau.recipe import Recipe
+from flambeau.stages.flows import FLOWS, flow_of
 from flambeau.transforms import subwords
 from flambeau.transforms.corpus import UNKNOWN_CHARACTER, fit_corpus
 
@@ -145,3 +148,24 @@ def test_capitals_are_kept() -> None:
         FITTED["subwords"].decode(FITTED["subwords"].encode(" The CAT [UNK] ﬁ").tolist())
         == " The CAT [UNK] ﬁ"
     )
+
+
+def test_a_letter_that_is_cut_in_two_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("aé".encode())
+    assert read_text_file(path, most=2) == ("a", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "task"),
+    [("one\t{}\tyes", "classification"), ("The cat sat on mat number {}.", "language")],
+)
+def test_a_text_file_with_columns_is_a_table(tmp_path: Path, line: str, task: str) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("a\tb\tlabel\n" * (task != "language") + "\n".join(line.format(i) for i in range(100)))
+    assert (flow_of(Recipe(), str(path)) is FLOWS["language"]) == (task == "language")
+
+
+def test_a_short_text_has_an_interval() -> None:
+    score = token_intervals(np.linspace(1, 3, 300), nats_a_character=1.0, resamples=200, seed=0)
+    assert all(one["low"] < one["value"] < one["high"] for one in score.values())

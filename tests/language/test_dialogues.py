@@ -8,9 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flambeau.data.chat_files import looks_like_chat
 from flambeau.data.dialogues import read_dialogues
 from flambeau.errors import DataError
-from flambeau.evaluation.chat import answer_chances, choose_threshold, fit_doubt, hits_within
+from flambeau.evaluation.chat import (
+    answer_chances,
+    choose_threshold,
+    fit_doubt,
+    hits_interval,
+    hits_within,
+    usual_doubt,
+)
 from flambeau.transforms.dialogue import fit_chat_tokens, pair_ids
 
 INTENTS = {
@@ -157,3 +165,34 @@ def test_few_questions_settle_nothing() -> None:
     likeness = np.ones((3, 4), dtype=np.float32)
     assert fit_doubt(likeness, [(0,)] * 3) == (1.0, 1.0)
     assert choose_threshold(likeness, [(0,)] * 3, 1.0, 1.0) == 0.5
+
+
+def test_what_was_learnt_is_answered_where_few_questions_were_held_out() -> None:
+    right = [(0,), (1,), (2,)]
+    likeness = np.full((3, 3), 2.0, dtype=np.float32) + 10 * np.eye(3, dtype=np.float32)
+    doubt = usual_doubt(likeness, right)
+    assert doubt == 7.0
+    asked = np.concatenate([likeness, np.full((1, 3), 3.0, dtype=np.float32)])
+    sure = answer_chances(asked, 1.0, doubt)[:, :-1].max(axis=1)
+    assert (sure[:3] > 0.9).all() and sure[3] < 0.5
+
+
+def test_few_hits_have_a_wide_interval() -> None:
+    one = hits_interval(np.zeros(1), 100, 0)
+    assert one["low"] == 0.0 and one["high"] == pytest.approx(0.7935, abs=1e-4)
+    many = hits_interval(np.tile([0.0, 1.0], 50), 200, 0)
+    assert 0.35 < many["low"] < 0.5 < many["high"] < 0.65
+
+
+def test_a_chat_file_is_known_by_its_beginning(tmp_path: Path) -> None:
+    contents = {
+        "a.json": json.dumps(INTENTS),
+        "b.yml": "conversations:\n- - Who?\n  - Me.",
+        "c.json": json.dumps([{"intents": 1, "price": 2}]),
+        "d.json": '{"price": 1}\n{"price": 2}',
+        "e.csv": '{"intents": [',
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    assert [name for name in contents if looks_like_chat(tmp_path / name)] == ["a.json", "b.yml"]
+    assert not looks_like_chat(tmp_path / "absent.json")

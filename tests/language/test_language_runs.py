@@ -13,11 +13,16 @@ from safetensors.torch import load_file
 
 import flambeau as fb
 from flambeau.cli.main import flambeau
+from flambeau.cli.predict_text import answer_texts
+from flambeau.deploy.bundle import load_bundle
+from flambeau.deploy.chatting import ChatBot
 from flambeau.deploy.eject import eject
 from flambeau.deploy.eject.check import check_script
 from flambeau.errors import RecipeError, UsageError
+from flambeau.recipe import Recipe
 from flambeau.records import RunFolder
-from flambeau.using import evaluate, verify
+from flambeau.stages.flows import FLOWS, flow_of
+from flambeau.using import check, evaluate, verify
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "dog", "ran", "after", "ball", "while", "bird", "sang")
 QUESTIONS = {
@@ -175,3 +180,35 @@ def test_an_idle_option_is_told(text: Path) -> None:
     report = fb.check(str(text), task="language", image={"size": 32})
     assert any("image.size" in finding.message for finding in report.findings)
     assert report.schema.task == "language"
+
+
+def test_a_bot_of_a_few_questions_answers_them(tmp_path: Path) -> None:
+    path = tmp_path / "intents.json"
+    asked = {
+        "greeting": ["hi", "hello", "good morning", "hey there"],
+        "bye": ["bye", "see you later", "goodbye", "farewell"],
+        "price": ["how much", "what does it cost", "tell me the price", "is it expensive"],
+    }
+    intents = [{"tag": tag, "patterns": texts, "responses": [f"A {tag}."]} for tag, texts in asked.items()]
+    path.write_text(json.dumps({"intents": intents}))
+    told: list[dict[str, Any]] = []
+    options = {**SMALL, "chat": {"writes": False}, "out": tmp_path / "run", "on_record": told.append}
+    run = fb.train(str(path), **options)
+    bot = ChatBot(load_bundle(run.folder.model))
+    for tag, texts in asked.items():
+        assert [bot.reply(text).text for text in texts] == [f"A {tag}."] * 4
+    assert not bot.reply("zebra quartz 17").knows
+    assert "too few to say how good the bot is" in run.scores["verdict"]
+    assert any("held out are too few" in str(record.get("text")) for record in told)
+    with pytest.raises(UsageError, match="this model talks"):
+        answer_texts(run.folder, ("hi",), explain=False)
+
+
+def test_made_dialogues_and_texts_are_read_by_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path / "cache"))
+    for name, task in (("synthetic:dialogue:40", "chat"), ("synthetic:language:200", "language")):
+        assert flow_of(Recipe(), name) is FLOWS[task]
+        report = check(name, Recipe())
+        assert report.schema.task == task and report.count > 0

@@ -90,7 +90,9 @@ def test_a_large_penalty_ends_at_the_last_value() -> None:
     solve_ridge(model, gather, targets, torch.arange(5, 100), torch.arange(100, 110), penalty=1e6)
     rows = torch.arange(100, 110)
     last = scaled[rows, :1].repeat(1, 2)
-    assert torch.allclose(model(*gather(rows)), last, atol=1e-4)
+    assert torch.equal(
+        model(*gather(rows)), last
+    )  # nothing is left of the weights, so that no direction is noise
 
 
 def test_quantiles_are_those_of_validation_errors() -> None:
@@ -103,6 +105,20 @@ def test_quantiles_are_those_of_validation_errors() -> None:
     numbers = model(*gather(valid)).reshape(190, 2, 1, 3)
     inside = (targets[valid] >= numbers[..., 1]) & (targets[valid] <= numbers[..., 2])
     assert 0.78 < inside.float().mean() < 0.82
+
+
+def test_quantiles_without_validation_windows_are_of_errors_unseen() -> None:
+    noise = torch.randn(160, 1, generator=torch.Generator().manual_seed(0))
+    gather = gather_past(noise, noise[:, 1:], lookback=60, horizon=1)
+    targets = target_tensor(noise, 1)
+    model = RidgeForecast(channels=1, targets=1, lookback=60, horizon=1, quantiles=2, centre=False)
+    rows = torch.arange(59, 159)
+    solve_ridge(model, gather, targets, rows, rows[:0], penalty=1e-4, quantiles=(0.1, 0.9))
+    weights = model.weight.clone()
+    # 60 weights learn 100 windows half by heart; unseen windows lie further off than noise of 1 does
+    assert model.spread[0, 0, 1] - model.spread[0, 0, 0] > 2.56
+    solve_ridge(model, gather, targets, rows, rows[:30], penalty=1e-4, quantiles=(0.1, 0.9))
+    assert torch.equal(weights, model.weight) and model.spread[0, 0, 1] - model.spread[0, 0, 0] < 2.0
 
 
 def test_what_cannot_be_is_refused() -> None:

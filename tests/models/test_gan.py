@@ -71,9 +71,13 @@ def test_spectral_normalisation_bounds_every_layer_and_leaves_no_batch_normalisa
 
 
 def test_without_it_the_answer_of_one_picture_depends_on_the_batch() -> None:
+    torch.manual_seed(0)
     plain = Discriminator(1, size=(8, 8), width=3, spectral=False)
     begin_discriminator(plain)
-    assert any(isinstance(one, nn.BatchNorm2d) for one in plain.modules())
+    first, others = torch.randn(1, 1, 8, 8), torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        answers = [plain(torch.cat([first, rest]))[0] for rest in (others, 5 * others)]
+    assert not torch.allclose(answers[0], answers[1])
     assert not any(isinstance(one, nn.BatchNorm2d) for one in [plain.layers[0], plain.layers[1]])
 
 

@@ -12,6 +12,7 @@ from flambeau.evaluation.decide import choose_classes
 from flambeau.evaluation.label_quality import find_suspects
 from flambeau.evaluation.operating_point import choose_threshold, score_decisions
 from flambeau.evaluation.shift import find_shift
+from flambeau.stages.binary import other_point
 from flambeau.transforms.draws import Draws
 
 
@@ -52,6 +53,15 @@ def test_thresholds_of_degenerate_parts() -> None:
     assert choose_classes(table, None).tolist() == [0, 1]
     assert choose_classes(table, 0.25).tolist() == [1, 1]
     assert choose_classes(np.eye(3), 0.01).tolist() == [0, 1, 2]
+
+
+def test_the_first_class_can_be_the_one_that_is_looked_for() -> None:
+    targets, predictions = made(2000, 2.0, seed=4)
+    turned = predictions[:, ::-1].astype(np.float32)
+    threshold = choose_threshold("sensitivity=0.95", targets == 1, turned[:, 0])
+    decided = choose_classes(turned, other_point(threshold))
+    assert ((decided == 0) == (turned[:, 0] >= threshold)).all()
+    assert score_decisions(targets == 1, decided == 0)["sensitivity"]["value"] >= 0.95
 
 
 def test_a_shift_is_found_where_it_is_planted_and_nowhere_else() -> None:

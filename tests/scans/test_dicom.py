@@ -192,6 +192,14 @@ def test_lying_sizes_are_refused_before_memory_is_asked_for(tmp_path: Path) -> N
         decode_dicom(tmp_path / "rle.dcm", bits=8)
 
 
+def test_more_pixels_than_the_header_says_are_not_read(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", np.ones((1, 1), dtype=np.uint8), PixelData=bytes(2))
+    with path.open("r+b") as file:  # a hole, which takes no room on the disk
+        file.truncate(2**30)
+    with pytest.raises(TooManyPixelsError, match="more than 1 x 1 pixels"):
+        decode_dicom(path, bits=8)
+
+
 def test_a_deflated_bomb_is_refused(ramp: Path) -> None:
     whole = ramp.read_bytes()
     plain = b"1.2.840.10008.1.2.1\0"

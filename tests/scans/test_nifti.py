@@ -96,6 +96,9 @@ def test_odd_affines_and_values_are_read_as_they_stand(tmp_path: Path) -> None:
     holes = VALUES.astype(np.float32)
     holes[0], holes[1] = np.nan, np.inf
     assert np.isfinite(decode_nifti(saved(tmp_path / "holes.nii", holes), bits=8)).all()
+    large = VALUES.astype(np.float64)
+    large[0, 0, 0] = 1e300  # more than float32 holds
+    assert decode_nifti(saved(tmp_path / "large.nii", large), bits=8).shape == (6, 5, 1)
     constant = saved(tmp_path / "one.nii", np.full(SHAPE, 7, dtype=np.int16))
     assert decode_nifti(constant, bits=8).max() == 0
     picture = saved(tmp_path / "two.nii", VALUES[:, :, 0])
@@ -142,3 +145,10 @@ def test_a_small_file_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(header.binaryblock + bytes(4 + 2**24)))
     with pytest.raises(TooManyPixelsError, match="more than the limit"):
         decode_nifti(path, bits=8)
+
+
+def test_junk_that_is_called_nifti_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "bad.nii"
+    path.write_bytes(bytes(range(200)) * 2)
+    with pytest.raises(ValueError, match="it is no NIfTI file: the mark of its header is missing"):
+        load_any(path, size=(8, 8), channels=8, bits=16)

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_scans import NAME, dicom_folders, scan_pixels, write_dicom
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from flambeau.data.check import check_parts
+from flambeau.data.dicom import dicom_tags
 from flambeau.data.duplicates import find_duplicates
+from flambeau.data.image import TooManyPixelsError
 from flambeau.data.join import join_test
 from flambeau.data.patients import find_patients
 from flambeau.data.read import read, read_test
@@ -98,3 +102,16 @@ def test_patients_are_known_across_two_sources(tmp_path: Path) -> None:
     assert any("4 groups" in one.message for one in leaks)
     apart = join_test(first, replace(read_test(str(tmp_path / "two"), first.schema, recipe), groups=None))
     assert not [one for one in check_parts(apart, find_duplicates(apart), None) if "group" in one.message]
+
+
+def test_a_bomb_is_not_unpacked_for_its_patient(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", np.ones((4, 4), dtype=np.uint8))
+    made = dcmread(path)
+    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    made.add_new(0x00091010, "OB", bytes(2**27))
+    made.save_as(path, enforce_file_format=True)
+    assert path.stat().st_size < 2**20
+    with pytest.raises(TooManyPixelsError, match="unpacks to more"):
+        dicom_tags(path, ["PatientID"])
+    groups, told = find_patients(PictureFiles(tmp_path, ("a.dcm",)), ["a.dcm"], wanted=True)
+    assert groups is None and not told

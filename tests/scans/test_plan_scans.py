@@ -11,6 +11,7 @@ from flambeau.errors import RecipeError
 from flambeau.planning.common import plan_operating_point
 from flambeau.planning.pictures import plan_pictures
 from flambeau.planning.scans import choose_scan, facts_as_read, plan_scans, scan_findings, scan_reading
+from flambeau.planning.words import positive_class
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.scan_options import ScanOptions
 from flambeau.schema import PictureFacts, Schema
@@ -105,6 +106,32 @@ def test_the_point_is_moved_for_pictures_of_bodies_alone() -> None:
         choices = Choices(recipe)
         plan_operating_point(choices, schema)
         assert choices.recipe.evaluation.operating_point == expected
+
+
+def test_the_healthy_class_is_never_the_one_that_is_looked_for() -> None:
+    for classes, expected in (
+        (("COVID", "normal"), "COVID"),
+        (("malignant", "normal"), "malignant"),
+        (("abnormal", "normal"), "abnormal"),
+        (("no_tumor", "yes"), "yes"),
+        (("glioma", "no_tumor"), "glioma"),
+        (("a", "b"), "b"),
+        (("normal", "not normal"), "not normal"),
+    ):
+        assert positive_class(classes)[0] == expected
+        choices = Choices(Recipe())
+        plan_operating_point(choices, Schema("pictures", "classification", "folder", classes, picture=SLICES))
+        assert choices.recipe.evaluation.positive == expected
+    schema = Schema("pictures", "classification", "folder", ("a", "b"), picture=SLICES)
+    for value, told in (("a", None), ("c", "no class 'c'")):
+        recipe = Recipe()
+        recipe.evaluation.positive = value
+        if told is None:
+            plan_operating_point(Choices(recipe), schema)
+            assert recipe.evaluation.positive == "a"
+        else:
+            with pytest.raises(RecipeError, match=told):
+                plan_operating_point(Choices(recipe), schema)
 
 
 def test_a_start_is_read_as_its_run_was() -> None:

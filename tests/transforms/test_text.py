@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from time import perf_counter
 
 import numpy as np
 import pytest
 
 from flambeau.transforms.ngrams import HASH_BASE, HASH_PRIME, HASH_STEP, WORD_EDGE
+from flambeau.transforms.subwords import load_subwords, subword_tokens, train_subwords
 from flambeau.transforms.table import TablePreparation, fit_table
 from flambeau.transforms.text import TextPreparation, fit_text
 
@@ -135,3 +137,12 @@ def test_what_cannot_be_fitted_is_told(change: dict[str, object], word: str) -> 
 def test_a_preparation_is_plain_data() -> None:
     prepared = fit_text(column("abc"), ["said"], tokens="characters")
     assert isinstance(prepared, TextPreparation) and hash(prepared)
+
+
+def test_of_a_giant_text_only_the_beginning_is_cut_into_subwords() -> None:
+    tokenizer = load_subwords(train_subwords(["one two three four"] * 3, 300), 4)
+    giant = "one two " + 40_000_000 * "x"
+    begin = perf_counter()
+    tokens = subword_tokens(tokenizer, [giant], 64)
+    assert perf_counter() - begin < 1
+    assert tokens.tolist() == subword_tokens(tokenizer, [giant[:64]], 64).tolist()

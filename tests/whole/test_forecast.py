@@ -16,6 +16,7 @@ from flambeau.pipeline import resume, train
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import with_settings
 from flambeau.records import RunFolder
+from flambeau.transforms.series import SeriesPreparation
 
 QUICK = {"evaluation.resamples": 100, "threads": 1}
 
@@ -114,6 +115,28 @@ def test_prices_show_no_edge_on_a_walk(tmp_path: Path) -> None:
     assert "differences: log_difference" in recipe and "embargo: 4" in recipe
 
 
+def test_a_price_of_zero_is_no_end_of_a_run(tmp_path: Path) -> None:
+    close = 100 + np.cumsum(np.random.default_rng(0).normal(0, 1, 160))
+    close[150] = 0
+    days = (np.datetime64("2022-01-01") + np.arange(160)).tolist()
+    columns = {"Date": days, "Open": close, "High": close, "Low": close, "Close": close}
+    settings = {"data.target": "Close", "forecast.lookback": 4, "forecast.penalty": 1e6}
+    run, scores = run_on(tmp_path, columns, **settings)
+    assert "no rise or fall was forecast" in scores["verdict"] and "direction" not in scores["test"]
+    worst = run.read_json("worst.json")[0]
+    spread = scores["forecast"]["scale"]["spread"][0]
+    assert worst["error"] == pytest.approx(abs(worst["target"] - worst["predicted"]) / spread)
+
+
+def test_rows_without_times_have_no_waves(tmp_path: Path) -> None:
+    columns = {"y": (10 + 3 * np.sin(2 * np.pi * np.arange(120) / 12)).round(4).tolist()}
+    settings = {"forecast.season": 12, "forecast.horizon": 4}
+    run, scores = run_on(tmp_path, columns, **settings)
+    preparation = load_bundle(run.model).preparation
+    assert isinstance(preparation, SeriesPreparation) and not preparation.waves
+    assert "same row last season" in scores["baselines"]
+
+
 @pytest.mark.slow
 def test_a_run_that_is_repeated_ends_in_the_same_weights(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
@@ -165,10 +188,13 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, model: str) -
         ({"split.group": "x"}, "time series are split by time"),
         ({"training.bags": 3}, "not independent"),
         ({"forecast.known": ["y"]}, "cannot be known of the future"),
+        ({"forecast.time": "none", "forecast.waves": 2}, "these rows have no times"),
+        ({"data.target": "far"}, "cannot be scaled as the training rows are"),
     ],
 )
 def test_what_cannot_be_is_told(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     columns = waves(160)
+    columns["far"] = [float(row % 3) if row < 130 else 1e39 * (row % 5) for row in range(160)]
     columns["z"] = (np.array(columns["y"]) - 20).tolist()
     with pytest.raises((DataError, RecipeError), match=message):
         run_on(tmp_path, columns, **settings)

@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from flambeau.cli.options import complete_run, debug_option
+from flambeau.cli.words import printable
 from flambeau.deploy.versions.resolve import find_model
 from flambeau.errors import RunError
 from flambeau.records import to_json
@@ -37,7 +38,7 @@ def command(run_name: str | None, transcript: str | None, write: bool, as_json: 
         _talk(bot, write, as_json, None)
         return
     try:
-        with Path(transcript).open("a", encoding="utf-8") as stream:
+        with Path(transcript).open("a", encoding="utf-8", errors="replace") as stream:
             _talk(bot, write, as_json, stream)
     except OSError as error:
         raise RunError(
@@ -63,9 +64,11 @@ def _talk(bot: Any, write: bool, as_json: bool, transcript: IO[str] | None) -> N
             continue
         reply = bot.reply(question, turn)
         turn += 1
-        written = bot.write(question, seed=turn) if write and not reply.knows else ""
+        written = printable(bot.write(question, seed=turn)) if write and not reply.knows else ""
         told = {**reply.to_json(question), **({"written": written} if written else {})}
-        said = f"{reply.text}  ({reply.sure:.0%} sure)" + (f"\n     perhaps: {written}" if written else "")
+        said = f"{printable(reply.text)}  ({reply.sure:.0%} sure)" + (
+            f"\n     perhaps: {written}" if written else ""
+        )
         click.echo(to_json(told) if as_json else f"bot  {said}" if person else said)
         if transcript is not None:
             transcript.write(f"you  {question}\nbot  {said}\n")

@@ -47,4 +47,4 @@ def _outermost(quantiles: dict[str, list[float]]) -> tuple[list[float], list[flo
 
 def _between(quantiles: dict[str, list[float]]) -> str:
     names = list(quantiles)
-    return f"{float(names[0]):.0%} to {float(names[-1]):.0%}"
+    return f"{100 * float(names[0]):g} % to {100 * float(names[-1]):g} %"

@@ -192,4 +192,5 @@ def _line(prediction: dict[str, Any]) -> str:
     else:
         label = str(prediction["label"])
         answer = f"{label}  {probabilities[label]:.2f}" if label in probabilities else label
-    return f"{prediction['input']}  {answer}"
+    strange = "".join(f"  ({sentence})" for sentence in prediction.get("strange", ()))
+    return f"{prediction['input']}  {answer}{strange}"

@@ -25,20 +25,23 @@ def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> li
         UsageError: the model reads no texts, or other columns besides.
     """
     from flambeau.deploy.bundle import load_bundle  # torch takes seconds
+    from flambeau.deploy.generators import refuse_generator
     from flambeau.deploy.predict import predict_rows
 
     bundle = load_bundle(run.model)
+    refuse_generator(bundle.schema, "answer with predict", run.path)
     columns = [column.name for column in bundle.schema.used_columns]
     kinds = {column.kind for column in bundle.schema.used_columns}
-    if bundle.schema.source != "table" or kinds != {"text"} or len(columns) != 1:
+    if bundle.schema.source != "table" or kinds != {"text"}:
         others = ", ".join(columns[:6]) or bundle.schema.source
         raise UsageError(
-            "--text is for models that read one text and nothing else",
+            "--text is for models that read texts and nothing else",
             got=f"a model that reads {others}",
             expected="a table with these columns",
             command=f"flambeau predict {run.path} YOUR_TABLE.csv",
         )
-    rows = [{columns[0]: text} for text in texts]
+    # several columns of text are joined in their order, so a text may stand in the first
+    rows = [{**dict.fromkeys(columns, ""), columns[0]: text} for text in texts]
     answers = [
         {**answer, "input": shortened(text)}
         for answer, text in zip(predict_rows(bundle, rows), texts, strict=True)

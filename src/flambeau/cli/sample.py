@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from flambeau.cli.options import complete_run, debug_option, path_or_none
+from flambeau.cli.words import counted, printable
 from flambeau.deploy.files import SCHEMA, read_mapping
 from flambeau.deploy.versions.resolve import find_model
 from flambeau.errors import UsageError
@@ -63,7 +65,8 @@ def _draw(run: RunFolder, count: int, seed: int, out: str | None, as_json: bool)
         return
     height, width, channels = made["size"]
     click.echo(
-        f"made      {count:,} pictures of {height}x{width} pixels, {channels} channels, from seed {seed}"
+        f"made      {counted(count, 'picture')} of {height}x{width} pixels, "
+        f"{counted(channels, 'channel')}, from seed {seed}"
     )
     click.echo(f"wrote     {made['out']}")
 
@@ -91,4 +94,5 @@ def _write(run: RunFolder, wishes: dict[str, Any], count: int, seed: int, as_jso
         if as_json:
             click.echo(to_json({"prompt": prompt, "text": text, "seed": number}))
         else:
-            click.echo(("\n" if number > seed else "") + prompt + text)
+            told = prompt + (printable(text) if sys.stdout.isatty() else text)
+            click.echo(("\n" if number > seed else "") + told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -173,7 +174,7 @@ class Terminal(Show):
         for item in few:
             self._line(Text(f"      {item}", style="dim"))
         if len(items) > len(few):
-            self._line(Text("      and more; flambeau check lists them", style="dim"))
+            self._line(Text("      and more; the report and --json list them", style="dim"))
 
     def scored(self, scores: Mapping[str, Any]) -> None:
         self._progress.end()
@@ -211,7 +212,20 @@ def use_row(task: str | None, run: RunFolder) -> list[str]:
         return ["chat", f"flambeau chat {run.path}"]
     if task == "generate":
         return ["sample", f"flambeau sample {run.path} --count 64"]
+    if task == "forecast":
+        return ["predict", f"flambeau predict {run.path} YOUR_NEWEST_ROWS.csv"]
+    if reads_texts(run):
+        return ["predict", f'flambeau predict {run.path} --text "…"']
     return ["predict", f"flambeau predict {run.path} YOUR_FILES"]
+
+
+def reads_texts(run: RunFolder) -> bool:
+    """Whether the model of a run reads texts and nothing else."""
+    schema = run.model / "schema.json"
+    if not schema.is_file():
+        return False
+    columns = json.loads(schema.read_text(encoding="utf-8")).get("columns") or ()
+    return {column["kind"] for column in columns if column.get("used")} == {"text"}
 
 
 def score_rows(scores: Mapping[str, Any]) -> list[list[str]]:

@@ -7,7 +7,14 @@ from typing import Any
 
 from rich.cells import cell_len
 
-METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "mape": "MAPE", "rmse": "RMSE", "r2": "R²"}
+METRIC_NAMES = {
+    "f1_macro": "macro F1",
+    "roc_auc": "ROC-AUC",
+    "mae": "MAE",
+    "mape": "MAPE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
 
 
 def metric_name(metric: str) -> str:
@@ -25,6 +32,17 @@ def number(value: float | None) -> str:
     if size >= 10:
         return f"{value:.2f}"
     return f"{value:.4f}" if size >= 0.001 or size == 0 else f"{value:.1e}"
+
+
+def printable(text: str) -> str:
+    r"""A text without what steers a terminal and without what is no letter of any writing; lines and tabs stay.
+
+    >>> printable("a\x1b[2Jb\ufffd\n")
+    'a[2Jb\n'
+    """
+    return "".join(
+        letter for letter in text if letter in "\n\t" or (letter.isprintable() and letter != "\ufffd")
+    )
 
 
 def short(value: Any) -> str:

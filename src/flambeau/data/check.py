@@ -10,6 +10,7 @@ import numpy as np
 from flambeau.data.check_pictures import check_pictures_on_disk
 from flambeau.data.check_table import check_columns
 from flambeau.data.check_targets import FEWEST_SAMPLES, check_imbalance, check_targets, count_of
+from flambeau.data.check_texts import check_texts
 from flambeau.data.duplicates import Duplicates, texts_of
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split
@@ -43,6 +44,7 @@ def check_samples(
         *check_parts(samples, duplicates, split),
         *check_imbalance(samples, recipe),
         *check_columns(samples),
+        *check_texts(samples),
         *check_pictures_on_disk(samples),
     ]
     rank = {"error": 0, "warning": 1, "info": 2}
@@ -93,7 +95,8 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
     empty = [row for row, text in enumerate(texts or ()) if not text.strip()]
     if empty:
         message = (
-            f"{count_of(len(empty), 'text is', 'texts are')} empty; the model answers them by habit alone"
+            f"{count_of(len(empty), 'text is', 'texts are')} empty; the model answers "
+            f"{'it' if len(empty) == 1 else 'them'} by habit alone"
         )
         shown = tuple(samples.ids[row] for row in empty[:_LISTED])
         findings.append(Finding("warning", "empty-texts", message, shown))

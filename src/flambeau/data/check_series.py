@@ -108,6 +108,9 @@ def _lagged(values: np.ndarray, step: int) -> np.ndarray:
 
 def _explained(inputs: np.ndarray, outputs: np.ndarray) -> float:
     """The share of the variance of (rows,) outputs that a linear function of (rows, inputs) explains."""
+    # shares know no unit, and squares of huge numbers no end
+    outputs = outputs / max(1.0, float(np.abs(outputs).max(initial=0.0)))
+    inputs = inputs / np.maximum(1.0, np.abs(inputs).max(axis=0, initial=0.0))
     centred = outputs - outputs.mean()
     total = float(np.square(centred).sum())
     if total <= 1e-18 * max(1.0, float(np.square(outputs).sum())):

@@ -39,6 +39,8 @@ def load_column(paths: Sequence[Path | None], **options: Any) -> tuple[np.ndarra
         found = list(pool.map(load, paths))
     there = np.array([pixels is not None for pixels in found])
     if not there.any():
-        raise ValueError(f"none of {len(found)} pictures can be read; the first is {next(filter(None, paths), None)}")
+        raise ValueError(
+            f"none of {len(found)} pictures can be read; the first is {next(filter(None, paths), None)}"
+        )
     places = np.where(there, np.cumsum(there) - 1, -1).astype(np.int64)
     return np.stack([pixels for pixels in found if pixels is not None]), places

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flambeau.data.corpus import DOCUMENT_BREAK, text_files
+from flambeau.data.named import place_of
 from flambeau.data.source import core_errors
 from flambeau.data.table import TABLE_SUFFIXES, read_table
 from flambeau.data.text_files import TEXT_SUFFIXES, decode_text
@@ -16,14 +17,18 @@ FEWEST_CHARACTERS = 1_000
 EXPECTED = "a .txt file, a folder of .txt files, or a table with a column of texts (--target COLUMN)"
 
 
-def open_corpus(recipe: Recipe) -> tuple[str, tuple[Finding, ...]]:
+def open_corpus(recipe: Recipe, fewest: int = FEWEST_CHARACTERS) -> tuple[str, tuple[Finding, ...]]:
     """The text that a recipe names, and what was noticed.
 
+    Args:
+        recipe: names the text.
+        fewest: characters that are enough; to learn from by default.
+
     Raises:
-        DataError: there is nothing there, it is no text, too short to learn from, or beyond the limit.
+        DataError: there is nothing there, it is no text, too short, or beyond the limit.
     """
     given = str(recipe.source)
-    source = Path(given).expanduser()
+    source = Path(place_of(given)).expanduser()
     if not source.exists():
         beside = [entry.name for entry in source.parent.iterdir()] if source.parent.is_dir() else []
         hint = did_you_mean(source.name, beside)
@@ -36,12 +41,14 @@ def open_corpus(recipe: Recipe) -> tuple[str, tuple[Finding, ...]]:
         text, findings = _column_of(source, recipe)
     else:
         text, findings = _files_of(source, recipe)
-    if len(text) < FEWEST_CHARACTERS:
+    if len(text) < fewest:
+        learns = fewest == FEWEST_CHARACTERS
         raise DataError(
-            "this text is too short to learn a language from",
+            f"this text is too short to {'learn a language from' if learns else 'tell anything by'}",
             where=given,
             got=f"{len(text):,} characters",
-            expected=f"at least {FEWEST_CHARACTERS:,}; a good model needs a hundred thousand and more",
+            expected=f"at least {fewest:,}"
+            + ("; a good model needs a hundred thousand and more" if learns else ""),
         )
     return text, findings
 

@@ -171,8 +171,8 @@ def decode_dicom(
         most = min(most, HEADER_BYTES + rows * columns * frames * BYTES_A_PIXEL)
         if (size := file.seek(0, SEEK_END) - begin) > most:
             raise TooManyPixelsError(
-                f"it holds {size:,} bytes, more than {rows:,} x {columns:,} pixels of {frames:,} frames can need within "
-                "the limit (data.max_pixels)"
+                f"it holds {size:,} bytes, more than {rows:,} x {columns:,} pixels of {frames:,} frames can need "
+                "within the limit (data.max_pixels)"
             )
         file.seek(begin)
         elements = _read_elements(file, most, (*PIXEL_KEYWORDS, *PIXEL_DATA))

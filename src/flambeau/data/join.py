@@ -27,7 +27,12 @@ def join_test(samples: Samples, test: Samples) -> Samples:
     if samples.columns is not None and test.columns is not None:
         columns = {name: np.concatenate([own, test.columns[name]]) for name, own in samples.columns.items()}
     groups = samples.groups
-    if groups is not None and test.groups is not None and are_person_codes(groups) and are_person_codes(test.groups):
+    if (
+        groups is not None
+        and test.groups is not None
+        and are_person_codes(groups)
+        and are_person_codes(test.groups)
+    ):
         groups = np.concatenate([groups, test.groups])
     elif groups is not None:
         groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(test))])

@@ -91,7 +91,15 @@ def load_known(name: str, root: str | None, load: Callable[[Path, bool], Any], s
             try:
                 with _quiet():
                     return load(place, False)
-            except (RuntimeError, OSError, ValueError, TypeError, KeyError, AttributeError, EOFError) as error:
+            except (
+                RuntimeError,
+                OSError,
+                ValueError,
+                TypeError,
+                KeyError,
+                AttributeError,
+                EOFError,
+            ) as error:
                 problems.append(f"{place}: {_first_line(error)}")
         else:
             problems.append(f"{place}: there is no such folder")

@@ -34,7 +34,8 @@ def find_near_texts(
     """Pairs (representative, member) of texts that differ in case, marks and blanks alone, and of nearly equal ones.
 
     No chains: each member was compared with its representative, which comes first. Of more than 200,000 texts that
-    differ, nearly equal ones are looked for among the first; of a long text, its beginning is compared. Empty texts are in no pair.
+    differ, nearly equal ones are looked for among the first; of a long text, its beginning is compared.
+    Empty texts are in no pair.
 
     Args:
         texts: of all samples.
@@ -47,7 +48,9 @@ def find_near_texts(
         words = plain_words(texts[row])
         if not words:
             continue
-        first = firsts.setdefault(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=16).digest(), row)
+        first = firsts.setdefault(
+            hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=16).digest(), row
+        )
         if first != row:
             same.append((first, row))
         elif len(beginnings) < MOST_TEXTS:

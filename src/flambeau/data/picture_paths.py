@@ -18,7 +18,7 @@ from flambeau.schema import Column, Finding
 _NAMED = 20
 _REASONS = {
     "absolute": "absolute paths, which would mean other files on another machine",
-    "outside": "paths that climb out of the folder of the table",
+    "outside": "paths that climb, or links that lead, out of the folder of the table",
     "missing": "files that are not there",
 }
 
@@ -97,16 +97,16 @@ def is_there(path: Path) -> bool:
 
 def path_findings(name: str, refused: Mapping[str, Sequence[str]]) -> list[Finding]:
     """What is told of paths of a column that give no picture."""
-    return [
-        Finding(
-            "warning",
-            "pictures-not-used",
-            f"'{name}': {number_of(len(paths), 'row')} without a picture, because of {_REASONS[code]}; "
-            "the rows are kept, and the model is told that the picture is not there",
-            tuple(dict.fromkeys(paths))[:_NAMED],
-        )
-        for code, paths in refused.items()
-    ]
+    if not refused:
+        return []
+    reasons = ", ".join(f"{len(paths):,} by {_REASONS[code]}" for code, paths in refused.items())
+    count = sum(map(len, refused.values()))
+    message = (
+        f"'{name}': {number_of(count, 'row')} without a picture ({reasons}); the rows are kept, and the model is told "
+        "that the picture is not there"
+    )
+    shown = dict.fromkeys(path for paths in refused.values() for path in paths)
+    return [Finding("warning", "pictures-not-used", message, tuple(shown)[:_NAMED])]
 
 
 def require_pictures(

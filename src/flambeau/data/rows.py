@@ -13,6 +13,7 @@ import pyarrow
 from flambeau.data.kinds import find_pictures, require_column
 from flambeau.data.picture_paths import path_findings, picture_files, picture_values
 from flambeau.data.samples import PictureFiles
+from flambeau.data.series_hint import series_hint
 from flambeau.data.source import Notes, Source, ask_for_target, core_errors, group_codes, target_names
 from flambeau.data.spelling import number_of
 from flambeau.data.table import column_values, read_table
@@ -30,8 +31,10 @@ def open_table(path: Path, recipe: Recipe, target: str | None) -> Source:
         table = read_table(path, max_rows=recipe.data.max_rows, on_note=notes)
     ids = tuple(f"row {number}" for number in range(1, table.num_rows + 1))
     if target is None:
-        raise ask_for_target(str(path), table.column_names)
+        raise ask_for_target(str(path), table.column_names, series_hint(table, path, None))
     names = target_names(target, table.column_names)
+    if recipe.task is None and len(names) == 1 and (hint := series_hint(table, path, target)):
+        notes("time-series", hint)
     group = recipe.split.group
     groups = None
     if group is not None:

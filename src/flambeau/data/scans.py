@@ -81,6 +81,13 @@ def is_unnamed_scan(path: Path) -> bool:
     return (not suffix or suffix.isdigit()) and scan_kind(path) == "dicom"
 
 
+def require_mark(source: str | Path | BinaryIO, kind: str) -> None:
+    """Raises ValueError for a file that is called NIfTI and whose first bytes are those of something else."""
+    name = str(source if isinstance(source, (str, Path)) else getattr(source, "name", ""))
+    if not kind and name.lower().endswith((".nii", ".nii.gz")) and Path(name).is_file():
+        raise ValueError(f"{name}: it is no NIfTI file: the mark of its header is missing")
+
+
 def load_any(source: str | Path | BinaryIO, *, scan: ScanReading | None = None, **options: Any) -> np.ndarray:
     """A picture or scan as the model's preparation takes it: (height, width, channels), uint8 or uint16.
 
@@ -94,6 +101,7 @@ def load_any(source: str | Path | BinaryIO, *, scan: ScanReading | None = None, 
         ValueError: it cannot be read, or is too large.
     """
     kind = scan_kind(source)
+    require_mark(source, kind)
     if not kind:
         return load_picture(source, **options)
     reading = scan or ScanReading()
@@ -110,6 +118,7 @@ def size_of_any(source: str | Path | BinaryIO) -> FileSize:
         ValueError: it is neither, or damaged.
     """
     kind = scan_kind(source)
+    require_mark(source, kind)
     if kind == "dicom":
         height, width, channels, bits, frames = dicom_functions()[1](source)
         return FileSize(height, width, channels, bits, kind, frames)

@@ -79,8 +79,8 @@ def target_names(target: str, known: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def ask_for_target(source: str, known: Sequence[str]) -> DataError:
-    """The error that names the likely target and the command that confirms it."""
+def ask_for_target(source: str, known: Sequence[str], forecast: str = "") -> DataError:
+    """The error that names the likely target and the command that confirms it; `forecast` hints at a time series."""
     whole = {name.lower(): name for name in known}
     pieces = {piece: name for name in known for piece in re.split(r"[^a-z0-9]+", name.lower())}
     by_word = {**pieces, **whole}
@@ -92,6 +92,7 @@ def ask_for_target(source: str, known: Sequence[str]) -> DataError:
         where=source,
         got=f"columns {', '.join(known[:20])}" + (", ..." if len(known) > 20 else ""),
         expected=f"one of them; '{likely}' is likely ({why})",
+        hint=forecast,
         command=f"flambeau train {quoted(source)} --target {quoted(likely)}",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from flambeau.data.samples import PictureFiles, Samples
 from flambeau.data.scans import load_any
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.mixed import row_inputs
+from flambeau.deploy.strange import unread_picture
 from flambeau.errors import ModelError
 from flambeau.evaluation.calibration import apply_temperature
-from flambeau.evaluation.decide import choose_classes
+from flambeau.evaluation.decide import choose_sure_classes
 from flambeau.evaluation.evaluate import predict_batches
 from flambeau.records.environment import usable_cores
 from flambeau.transforms.image import PicturePreparation
@@ -36,11 +37,13 @@ class Answer:
         rows: positions of the samples that could be read.
         predictions: one a row of `rows`, in the units of the task.
         problems: (position, reason) of those that could not be read.
+        strange: (position, sentence) of rows that were answered without a picture that could not be read.
     """
 
     rows: list[int]
     predictions: np.ndarray
     problems: list[tuple[int, str]]
+    strange: list[tuple[int, str]] = field(default_factory=list)
 
 
 def answer_samples(
@@ -52,6 +55,7 @@ def answer_samples(
         for start in range(0, len(samples), batch):
             rows = list(range(start, min(start + batch, len(samples))))
             problems: list[tuple[int, str]] = []
+            strange: list[tuple[int, str]] = []
             inputs: tuple[torch.Tensor, ...] | None
             if isinstance(bundle.preparation, PicturePreparation):
                 blocks = list(pool.map(lambda row: _pixels(bundle, samples, row, max_pixels), rows))
@@ -63,9 +67,9 @@ def answer_samples(
                 inputs = picture_inputs(bundle.preparation, arrays, device) if arrays else None
             else:
                 assert isinstance(bundle.preparation, TablePreparation)
-                inputs = _table_inputs(bundle.preparation, samples, rows, device, pool, max_pixels)
+                inputs = _table_inputs(bundle.preparation, samples, rows, device, pool, max_pixels, strange)
             predictions = np.empty(0) if inputs is None else predict_inputs(bundle, inputs)
-            yield Answer(rows, predictions, problems)
+            yield Answer(rows, predictions, problems, strange)
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -158,20 +162,32 @@ def _table_inputs(
     device: torch.device,
     pool: Executor,
     max_pixels: int,
+    strange: list[tuple[int, str]],
 ) -> tuple[torch.Tensor, ...]:
     assert samples.columns is not None
     part = {name: values[rows[0] : rows[-1] + 1] for name, values in samples.columns.items()}
-    return row_inputs(preparation, part, device, max_pixels=max_pixels, pool=pool)
+
+    def tell(name: str, row: int, reason: str) -> None:
+        strange.append((rows[row], unread_picture(name)))
+
+    return row_inputs(preparation, part, device, max_pixels=max_pixels, pool=pool, on_problem=tell)
 
 
 def answer_to_json(
     bundle: Bundle, samples: Samples, batch: int, *, max_pixels: int = 100_000_000
 ) -> Iterator[dict[str, Any]]:
-    """One plain dictionary a sample: "input", then "label" or "value" with "probabilities", or "error"."""
+    """One plain dictionary a sample: "input", then "label" or "value" with "probabilities", or "error".
+
+    A row whose picture cannot be read is answered without it, and has "strange": a list of sentences.
+    """
     for answer in answer_samples(bundle, samples, batch=batch, max_pixels=max_pixels):
-        told = {row: {"input": samples.ids[row], "error": reason} for row, reason in answer.problems}
+        told: dict[int, dict[str, Any]] = {
+            row: {"input": samples.ids[row], "error": reason} for row, reason in answer.problems
+        }
         for row, prediction in zip(answer.rows, answer.predictions, strict=True):
             told[row] = {"input": samples.ids[row], **describe_prediction(bundle, prediction)}
+        for row, sentence in answer.strange:
+            told[row].setdefault("strange", []).append(sentence)
         yield from (told[row] for row in sorted(told))
 
 
@@ -186,7 +202,5 @@ def describe_prediction(bundle: Bundle, prediction: Any) -> dict[str, Any]:
             "label": [name for name, p in zip(schema.classes, prediction, strict=True) if p > 0.5],
             "probabilities": probabilities,
         }
-    label = schema.classes[int(choose_classes(prediction[None], bundle.point)[0])]
-    if bundle.threshold and float(np.max(prediction)) < bundle.threshold:
-        label = bundle.unknown
-    return {"label": label, "probabilities": probabilities}
+    chosen = int(choose_sure_classes(prediction[None], bundle.point, bundle.threshold)[0])
+    return {"label": bundle.unknown if chosen < 0 else schema.classes[chosen], "probabilities": probabilities}

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from flambeau.deploy.card_series import series_lines
-from flambeau.deploy.card_texts import ANSWERS, LIMITS, USES, inputs_in_words, words_held
+from flambeau.deploy.card_texts import (
+    ANSWERS,
+    LIMITS,
+    MOST_ROWS,
+    USES,
+    column_lines,
+    inputs_in_words,
+    words_held,
+)
 from flambeau.deploy.files import (
     FAMILIAR,
     MODEL,
@@ -28,8 +36,15 @@ from flambeau.deploy.headers import count_kept_rows, count_weights
 from flambeau.deploy.markdown import number, plain, table
 from flambeau.schema import Schema
 
-MOST_ROWS, MOST_VALUES, FEW_TESTED = 50, 8, 100
-METRIC_NAMES = {"f1_macro": "macro F1", "roc_auc": "ROC-AUC", "mae": "MAE", "mape": "MAPE", "rmse": "RMSE", "r2": "R²"}
+FEW_TESTED = 100
+METRIC_NAMES = {
+    "f1_macro": "macro F1",
+    "roc_auc": "ROC-AUC",
+    "mae": "MAE",
+    "mape": "MAPE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
 
 # What reading always tells, and what a card says elsewhere.
 SELF_EVIDENT = ("task", "groups", "other-files")
@@ -237,22 +252,8 @@ def _limits(parts: CardParts) -> list[str]:
         "- not tested on data from another source, time, place or device than that of its training, nor for "
         "fairness between groups of people, nor against inputs made to deceive it"
     )
-    columns = ["", *_columns(schema)] if schema.source == "table" else []
+    columns = ["", *column_lines(schema)] if schema.source == "table" else []
     return lines + (series_lines(schema.series) if schema.series else columns)
-
-
-def _columns(schema: Schema) -> list[str]:
-    rows = []
-    for column in schema.used_columns[:MOST_ROWS]:
-        known = ", ".join(column.values[:MOST_VALUES])
-        if len(column.values) > MOST_VALUES:
-            known += f" and {len(column.values) - MOST_VALUES:,} more"
-        if column.low is not None or column.high is not None:
-            known = f"{number(column.low)} to {number(column.high)}"
-        rows.append((column.name, column.kind, known))
-    lines = table(("column", "kind", "seen in training"), rows)
-    left = len(schema.used_columns) - MOST_ROWS
-    return lines + (["", f"and {left:,} more columns"] if left > 0 else [])
 
 
 def _findings(parts: CardParts) -> list[str]:

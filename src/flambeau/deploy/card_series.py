@@ -10,10 +10,12 @@ MOST_NAMED = 20
 
 def series_lines(facts: SeriesFacts) -> list[str]:
     """Lines for the section "Limits"."""
-    shares = ", ".join(f"{quantile:.0%}" for quantile in facts.quantiles)
+    shares = ", ".join(f"{100 * quantile:g} %" for quantile in facts.quantiles)
     named = ", ".join(plain(name) for name in facts.targets[:MOST_NAMED])
     more = f" and {len(facts.targets) - MOST_NAMED:,} more" if len(facts.targets) > MOST_NAMED else ""
-    several = f"{len(facts.names):,} series, told apart by {plain(facts.series)}" if facts.series else "one series"
+    several = (
+        f"{len(facts.names):,} series, told apart by {plain(facts.series)}" if facts.series else "one series"
+    )
     rows = [
         ("targets", named + more),
         ("rows ahead", number(facts.horizon)),
@@ -27,6 +29,10 @@ def series_lines(facts: SeriesFacts) -> list[str]:
     lines = [
         "- it goes on with what the training rows did: it knows nothing of events that these had none of, and the "
         "further ahead, the less it knows",
-        *(["- prices: whether there is an edge, and how sure that is, stands in the scores"] if facts.prices else []),
+        *(
+            ["- prices: whether there is an edge, and how sure that is, stands in the scores"]
+            if facts.prices
+            else []
+        ),
     ]
     return [*lines, "", *table(("forecast", ""), rows)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from flambeau.deploy.markdown import number, table
 from flambeau.schema import Schema
+
+MOST_ROWS, MOST_VALUES = 50, 8
 
 INPUTS = {"corpus": "the beginning of a text", "series": "the last rows of a time series"}
 ANSWERS = {
@@ -81,3 +84,18 @@ def words_held(schema: Schema) -> list[str]:
         "",
         "Unless it hashes n-grams, its preparation.json holds words or pieces of words of the training texts.",
     ]
+
+
+def column_lines(schema: Schema) -> list[str]:
+    """A table of the columns that the model reads, and what it has seen in them."""
+    rows = []
+    for column in schema.used_columns[:MOST_ROWS]:
+        known = ", ".join(column.values[:MOST_VALUES])
+        if len(column.values) > MOST_VALUES:
+            known += f" and {len(column.values) - MOST_VALUES:,} more"
+        if column.low is not None or column.high is not None:
+            known = f"{number(column.low)} to {number(column.high)}"
+        rows.append((column.name, column.kind, known))
+    lines = table(("column", "kind", "seen in training"), rows)
+    left = len(schema.used_columns) - MOST_ROWS
+    return lines + (["", f"and {left:,} more columns"] if left > 0 else [])

@@ -18,7 +18,7 @@ from flambeau.deploy.checks_language import (
     language_model_arguments,
     writer_faults,
 )
-from flambeau.deploy.checks_mixed import fusion_arguments, picture_column_faults
+from flambeau.deploy.checks_mixed import dropouts_of, fusion_arguments, picture_column_faults
 from flambeau.deploy.checks_series import series_faults, series_model_arguments, series_preparation_faults
 from flambeau.deploy.checks_tasks import Preparation, model_faults, module_faults, task_faults
 from flambeau.deploy.files import damaged
@@ -32,6 +32,7 @@ from flambeau.transforms.dialogue import ChatPreparation
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.scaling import DATE_PARTS, SCALINGS
 from flambeau.transforms.series import SeriesPreparation
+from flambeau.transforms.table import TablePreparation
 from flambeau.transforms.text import TOKENS, TextPreparation
 
 Part = TypeVar("Part")
@@ -180,7 +181,6 @@ def check_model(spec: ModelSpec, schema: Schema, preparation: Preparation, path:
             "number_features": len(preparation.numbers),
             "cardinalities": list(preparation.cardinalities),
         }
-        expected |= fusion_arguments(members_of(spec)[0], preparation)
         if preparation.text is not None and not preparation.has_cells and not preparation.pictures:
             expected = {
                 **expected,
@@ -189,6 +189,8 @@ def check_model(spec: ModelSpec, schema: Schema, preparation: Preparation, path:
             }
     for member in members_of(spec):
         seen = _behind_whitening(expected) if "whiten" in member.arguments else expected
+        if isinstance(preparation, TablePreparation):
+            seen = {**seen, **fusion_arguments(member, preparation)}
         for key, value in seen.items():
             if key in member.arguments and member.arguments[key] != value:
                 raise RunError(
@@ -197,9 +199,9 @@ def check_model(spec: ModelSpec, schema: Schema, preparation: Preparation, path:
                     got=f"{key} {str(member.arguments[key])[:100]}",
                     expected=f"{key} {str(value)[:100]}",
                 )
-        dropout = member.arguments.get("dropout")
-        if dropout is not None and not (isinstance(dropout, int | float) and 0 <= dropout < 1):
-            raise damaged(path, f"dropout {str(dropout)[:40]!r}", "a share from 0 to below 1")
+        for dropout in dropouts_of(member):
+            if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+                raise damaged(path, f"dropout {str(dropout)[:40]!r}", "a share from 0 to below 1")
 
 
 def check_module(module: nn.Module, preparation: Preparation, path: Path) -> None:

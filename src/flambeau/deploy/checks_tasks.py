@@ -7,6 +7,7 @@ from torch import nn
 
 from flambeau.models.build import FORECAST_MODELS, ModelSpec
 from flambeau.models.chat import ChatModel
+from flambeau.models.pretrained_text import DirectoryEncoder
 from flambeau.schema import Schema
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation
@@ -65,6 +66,11 @@ def model_faults(members: list[ModelSpec], schema: Schema) -> dict[str, bool]:
 
 def module_faults(module: nn.Module, preparation: Preparation) -> dict[str, bool]:
     """Sentence → whether it is true, of what the weights hold that is looked up by."""
+    if isinstance(preparation, TablePreparation) and preparation.text is not None:
+        encoders = [part for part in module.modules() if isinstance(part, DirectoryEncoder)]
+        # tokens are the tokenizer's numbers moved by one
+        needed = preparation.text.cardinality - 1
+        return {"more subwords than the model has vectors": any(one.known < needed for one in encoders)}
     if not isinstance(module, ChatModel) or not isinstance(preparation, ChatPreparation):
         return {}
     finder = module.finder

@@ -13,6 +13,7 @@ import torch
 
 from flambeau.data.load import fit_pixels, load_picture
 from flambeau.data.picture_paths import PictureFile
+from flambeau.errors import DataError
 from flambeau.transforms.mixed import PictureColumn, prepare_mixed
 from flambeau.transforms.table import TablePreparation
 
@@ -61,6 +62,21 @@ def decode_pictures(
     return found, problems
 
 
+def with_unpacked(
+    preparation: TablePreparation,
+    columns: Mapping[str, np.ndarray],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    pool: Executor | None = None,
+) -> dict[str, np.ndarray]:
+    """The columns with their pictures as pixels. Raises DataError for one that cannot be read."""
+    found, problems = decode_pictures(preparation, columns, max_pixels=max_pixels, pool=pool)
+    for name, reasons in problems.items():
+        row, reason = next(iter(reasons.items()))
+        raise DataError("a picture cannot be read", where=f"'{name}' of row {row + 1}", got=reason)
+    return found
+
+
 def load_value(column: PictureColumn, value: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray | str | None:
     """One picture as the preparation takes it, None where there is none, or why it cannot be read."""
     if value is None:
@@ -85,10 +101,26 @@ def row_inputs(
     *,
     max_pixels: int = MAX_PIXELS,
     pool: Executor | None = None,
+    on_problem: Callable[[str, int, str], None] | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """What the model takes for rows of raw columns, those of pictures as `decode_pictures` takes them."""
+    """What the model takes for rows of raw columns, those of pictures as `decode_pictures` takes them.
+
+    Args:
+        preparation, columns, max_pixels, pool: see `decode_pictures`.
+        device: of the model.
+        on_problem: told the column, the row and the reason of each picture that cannot be read; its row has none.
+
+    Raises:
+        DataError: a picture cannot be read, and nobody is told.
+    """
     if preparation.pictures:
-        columns, _ = decode_pictures(preparation, columns, max_pixels=max_pixels, pool=pool)
+        if on_problem is None:
+            columns = with_unpacked(preparation, columns, max_pixels=max_pixels, pool=pool)
+        else:
+            columns, problems = decode_pictures(preparation, columns, max_pixels=max_pixels, pool=pool)
+            for name, found in problems.items():
+                for row, reason in found.items():
+                    on_problem(name, row, reason)
     arrays = preparation.transform(columns)
     return on_device(preparation, arrays, device)
 

@@ -14,6 +14,7 @@ from flambeau.deploy.answer import answer_to_json
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.forecasts import forecast_samples, forecast_to_json
 from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.mixed import MAX_PIXELS
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
@@ -50,7 +51,9 @@ def predict(
     yield from answer_to_json(bundle, inputs, batch, max_pixels=recipe.data.max_pixels)
 
 
-def predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]], batch: int = 64) -> list[dict[str, Any]]:
+def predict_rows(
+    bundle: Bundle, rows: Sequence[Mapping[str, Any]], batch: int = 64, *, max_pixels: int = MAX_PIXELS
+) -> list[dict[str, Any]]:
     """Answers for rows of a table, as `predict` gives them; they are called "row 1", "row 2" and so on.
 
     Raises:
@@ -60,4 +63,4 @@ def predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]], batch: int =
     columns = rows_as_columns(rows, bundle.schema)
     ids = tuple(f"row {number}" for number in range(1, len(rows) + 1))
     samples = Samples(bundle.schema, ids, targets=np.full(len(rows), np.nan), columns=columns)
-    return list(answer_to_json(bundle, samples, batch))
+    return list(answer_to_json(bundle, samples, batch, max_pixels=max_pixels))

@@ -68,7 +68,7 @@ class Strangeness:
         """
         for name in self._pictures:
             for row in np.flatnonzero(unread.get(name, np.zeros(0, dtype=bool))).tolist():
-                yield Oddity(row, "unreadable", name, f"'{name}' is no picture that can be read; the row has none")
+                yield Oddity(row, "unreadable", name, unread_picture(name))
         for column in self._columns:
             values = columns[column.name]
             if column.kind == "category":
@@ -116,6 +116,11 @@ class Strangeness:
                 "where the model was trained"
             )
             yield Oddity(row, "range", column.name, sentence)
+
+
+def unread_picture(name: str) -> str:
+    """The sentence about a row whose picture in this column cannot be read."""
+    return f"'{name}' is no picture that can be read; the row has none"
 
 
 def is_missing(value: object) -> bool:

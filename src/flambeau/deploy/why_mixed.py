@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.deploy.answer import device_of, predict_inputs
+from flambeau.deploy.answer import device_of
 from flambeau.deploy.bundle import Bundle
-from flambeau.deploy.mixed import row_inputs
-from flambeau.deploy.why import explained_label, plain_value, typical_value
+from flambeau.deploy.mixed import row_inputs, with_unpacked
+from flambeau.deploy.why import AT_ONCE, answers_of, explained_label, plain_value, typical_value
 from flambeau.transforms.table import TablePreparation
 
 
@@ -26,10 +26,12 @@ def explain_mixed(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
 
     Raises:
         UsageError: no such label.
+        DataError: a picture cannot be read.
     """
     preparation = bundle.preparation
     assert isinstance(preparation, TablePreparation)
     used = {column.name: column.kind for column in bundle.schema.used_columns}
+    columns = with_unpacked(preparation, {name: values[:1] for name, values in columns.items()})
     names = list(used)
     together: dict[str, np.ndarray] = {}
     for place, name in enumerate(names, start=1):
@@ -37,10 +39,11 @@ def explain_mixed(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
         values[:] = columns[name][:1]
         values[place] = _typical_raw(bundle, name, used[name])
         together[name] = values
+    # pixels of the right size already, one array for all rows
     inputs = row_inputs(preparation, together, device_of(bundle.module))
     label, index, answer = explained_label(bundle, tuple(part[:1] for part in inputs), label)
-    predictions = predict_inputs(bundle, inputs)
-    chosen = predictions if predictions.ndim == 1 else predictions[:, index]
+    parts = zip(*(part.split(AT_ONCE) for part in inputs), strict=True)
+    chosen = np.concatenate([answers_of(bundle, part, index).cpu().numpy() for part in parts])
     effects = {name: float(chosen[0] - chosen[place]) for place, name in enumerate(names, start=1)}
     ranked = sorted(names, key=lambda name: (-abs(effects[name]), names.index(name)))
     return {

@@ -19,6 +19,9 @@ from flambeau.transforms.table import TablePreparation
 
 # Longer texts are cut into so many pieces of several words each.
 MOST_PIECES = 200
+# All texts that are tried together; of longer ones larger pieces are left out.
+MOST_LETTERS, FEWEST_PIECES = 4_000_000, 8
+LETTERS_A_TOKEN = 16  # the model reads no more
 AT_ONCE = 64
 # Sums of equal numbers in batches of other sizes differ by this share in float32.
 ROUNDING = 1e-6
@@ -35,8 +38,8 @@ def explain_texts(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
 
     Returns:
         "label", "answer" and "effects" as `explain_row` gives them, where a text's effect is that of the whole text;
-        and "words": text column → a list of {"text", "effect"} that together are the text, where the effect is the
-        answer as it is minus the answer without that piece.
+        and "words": text column → a list of {"text", "effect"} that together are what is read of the text, where
+        the effect is the answer as it is minus the answer without that piece.
 
     Raises:
         UsageError: no such label, or the row has columns of pictures.
@@ -46,7 +49,11 @@ def explain_texts(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
     if preparation.pictures:
         raise UsageError("rows with pictures are not explained yet")
     row = {name: values[:1] for name, values in columns.items()}
-    pieces = {name: cut_in_pieces(row[name][0] or "") for name in preparation.text.columns}
+    read = LETTERS_A_TOKEN * preparation.text.length
+    texts = {name: (row[name][0] or "")[:read] for name in preparation.text.columns}
+    letters = max(1, sum(map(len, texts.values())))
+    most = max(FEWEST_PIECES, min(MOST_PIECES, MOST_LETTERS // (letters * len(texts))))
+    pieces = {name: cut_in_pieces(text, most) for name, text in texts.items()}
     variants = [row, *({**row, name: _one("")} for name in pieces)]
     variants += [
         {**row, name: _one("".join(parts[:place] + parts[place + 1 :]))}

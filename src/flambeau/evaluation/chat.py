@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize
 
-FEWEST_TO_FIT = 10
+FEWEST_TO_FIT = 30
+FEWEST_TO_RESAMPLE = 30
+NORMAL_95 = 1.959964
 USUAL_THRESHOLD = 0.5
 FAR_BELOW = -1e4
 
@@ -38,7 +40,8 @@ def fit_doubt(likeness: np.ndarray, right: Sequence[Sequence[int]]) -> tuple[flo
         right: places of the right answers of each question.
 
     Returns:
-        temperature and doubt; 1 and the mean of the largest similarities for fewer than 10 questions.
+        temperature and doubt; 1 and the mean of the largest similarities for fewer than 30 questions, see
+        `usual_doubt` for a better one.
     """
     if len(likeness) < FEWEST_TO_FIT:
         return 1.0, float(likeness.max(axis=1).mean()) if len(likeness) else 0.0
@@ -54,6 +57,25 @@ def fit_doubt(likeness: np.ndarray, right: Sequence[Sequence[int]]) -> tuple[flo
     start = np.array([0.0, float(likeness.max(axis=1).mean())])
     best = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 400})
     return float(np.clip(np.exp(best.x[0]), 0.01, 100.0)), float(np.clip(best.x[1], -1e4, 1e4))
+
+
+def usual_doubt(likeness: np.ndarray, right: Sequence[Sequence[int]]) -> float:
+    """The logit of knowing no answer where too few questions were held out to fit it: from questions learnt.
+
+    It lies halfway between how similar their right answers are and how similar the best of the others is, so a
+    question that was learnt is answered and one that is no more like its best answer than like a wrong one is not.
+
+    Args:
+        likeness: (n, answers) similarities of questions that were trained on, at least one.
+        right: places of the right answers of each.
+    """
+    known = np.array([row[list(places)].max() for row, places in zip(likeness, right, strict=True)])
+    wrong = without_right(likeness, right).max(axis=1)
+    return (
+        float((np.median(known) + np.median(wrong[wrong > FAR_BELOW])) / 2)
+        if (wrong > FAR_BELOW).any()
+        else 0.0
+    )
 
 
 def choose_threshold(
@@ -96,3 +118,17 @@ def mean_interval(values: np.ndarray, resamples: int, seed: int) -> dict[str, fl
     means = values[generator.integers(0, len(values), size=(resamples, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return {"value": float(values.mean()), "low": float(low), "high": float(high)}
+
+
+def hits_interval(hits: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """The share of (n,) hits, each 0 or 1, with its 95 % interval.
+
+    Of fewer than 30 it is the score interval of E. B. Wilson (1927): resamples of a few equal values are all equal.
+    """
+    if len(hits) >= FEWEST_TO_RESAMPLE:
+        return mean_interval(hits, resamples, seed)
+    share, count = float(hits.mean()), len(hits)
+    square = NORMAL_95**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    half = NORMAL_95 * np.sqrt(share * (1 - share) / count + square / (4 * count**2)) / (1 + square / count)
+    return {"value": share, "low": max(0.0, float(middle - half)), "high": min(1.0, float(middle + half))}

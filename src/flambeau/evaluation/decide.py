@@ -18,3 +18,18 @@ def choose_classes(predictions: np.ndarray, threshold: float | None) -> np.ndarr
     if threshold is None or predictions.shape[1] != 2:
         return predictions.argmax(axis=1).astype(np.int64)
     return (predictions[:, 1] >= threshold).astype(np.int64)
+
+
+def choose_sure_classes(predictions: np.ndarray, point: float | None, least: float) -> np.ndarray:
+    """As `choose_classes`, but -1 where no probability reaches `least`; 0 for all rows to have a class.
+
+    Args:
+        predictions: (n, classes) probabilities.
+        point: of the second of two classes; None for the most probable one.
+        least: the probability below which no class is answered.
+
+    Returns:
+        (n,) int64 class indices, or -1.
+    """
+    chosen = choose_classes(predictions, point)
+    return np.where(predictions.max(axis=1) >= least, chosen, -1) if least else chosen

@@ -52,7 +52,9 @@ def predict_batches(
                 predictions = outputs_to_predictions(model(*exact), task, target_mean, target_std, target_log)
                 if flip_average:
                     mirrored = (exact[0].flip(-1), *exact[1:])  # (batch, channels, height, width)
-                    other = outputs_to_predictions(model(*mirrored), task, target_mean, target_std, target_log)
+                    other = outputs_to_predictions(
+                        model(*mirrored), task, target_mean, target_std, target_log
+                    )
                     predictions = (predictions + other) / 2
             parts.append(predictions)
     if not parts:

@@ -5,6 +5,7 @@ Everything works on features (n, features), whatever net they come from, and on 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np

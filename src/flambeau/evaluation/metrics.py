@@ -20,7 +20,18 @@ TASK_METRICS = {
     "multilabel": ("average_precision", "f1_macro", "roc_auc", "accuracy"),
     "regression": ("rmse", "mae", "mape", "r2"),
     "forecast": (
-        *("mae", "rmse", "mse", "scaled_mse", "scaled_mae", "mase", "pinball", "coverage", "width", "direction"),
+        *(
+            "mae",
+            "rmse",
+            "mse",
+            "scaled_mse",
+            "scaled_mae",
+            "mase",
+            "pinball",
+            "coverage",
+            "width",
+            "direction",
+        ),
     ),
     "language": ("nats_per_token", "perplexity", "bits_per_character"),
     "chat": ("top1", "top5", "nats_per_token", "perplexity"),
@@ -28,7 +39,16 @@ TASK_METRICS = {
 }
 LOWER_IS_BETTER = frozenset(
     {"mse", "scaled_mse", "scaled_mae", "mase", "pinball", "width"}
-    | {"frechet_distance", "log_loss", "mae", "mape", "rmse", "nats_per_token", "perplexity", "bits_per_character"}
+    | {
+        "frechet_distance",
+        "log_loss",
+        "mae",
+        "mape",
+        "rmse",
+        "nats_per_token",
+        "perplexity",
+        "bits_per_character",
+    }
 )
 
 
@@ -85,7 +105,9 @@ def checked_arrays(task: str, targets: np.ndarray, predictions: np.ndarray) -> t
     """Targets and float64 predictions whose shapes fit each other and the task; ValueError otherwise."""
     targets = np.asarray(targets)
     predictions = np.asarray(predictions, dtype=np.float64)
-    dimensions = {"classification": (1, 2), "multilabel": (2, 2), "regression": (1, 1), "forecast": (3, 4)}[task]
+    dimensions = {"classification": (1, 2), "multilabel": (2, 2), "regression": (1, 1), "forecast": (3, 4)}[
+        task
+    ]
     if (targets.ndim, predictions.ndim) != dimensions or len(targets) != len(predictions):
         raise ValueError(
             f"targets and predictions of {task} do not fit: "

@@ -114,9 +114,10 @@ def baseline_nats(
 
 
 def block_means(values: np.ndarray, resamples: int, seed: int, block: int = BLOCK) -> np.ndarray:
-    """(resamples,) means of (n,) neighbouring values, drawn in blocks of neighbours (Künsch 1989); of a short text, shorter blocks.
+    """(resamples,) means of (n,) neighbouring values, drawn in blocks of neighbours (Künsch 1989).
 
-    Tokens of a text are no independent samples: their nats come in runs, so whole runs are drawn.
+    Tokens of a text are no independent samples: their nats come in runs, so whole runs are drawn; of a short text
+    shorter ones, so that there are ten.
     """
     blocks = min(len(values), max(FEWEST_BLOCKS, len(values) // block))
     sums = np.array([part.sum() for part in np.array_split(values, blocks)])

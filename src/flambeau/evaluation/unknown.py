@@ -43,8 +43,9 @@ def score_unknown(
         unknown: the class that stands for what is out of scope; None for none.
 
     Returns:
-        "threshold", the middle one; "in_scope_accuracy" and "out_of_scope_recall" (None without such a class) of the most probable
-        class, the same "with_threshold", and "answered", the share of samples in scope that are not given up.
+        "threshold", the middle one; "in_scope_accuracy" and "out_of_scope_recall" (None without such a class) of
+        the most probable class, the same "with_threshold", and "answered", the share of samples in scope that
+        are not given up.
     """
     answers = predictions.argmax(axis=1)
     sure = predictions.max(axis=1) >= threshold

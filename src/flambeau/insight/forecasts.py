@@ -135,7 +135,7 @@ def _time_labels(times: np.ndarray) -> tuple[str, ...]:
 def _band_words(series: SeriesFacts) -> str:
     if len(series.quantiles) < 2:
         return ""
-    return f"{series.quantiles[0]:.0%} to {series.quantiles[-1]:.0%}"
+    return f"{100 * series.quantiles[0]:g} % to {100 * series.quantiles[-1]:g} %"
 
 
 def _tested_time(series: SeriesFacts, evaluation: Evaluation) -> Figure:
@@ -152,7 +152,10 @@ def _tested_time(series: SeriesFacts, evaluation: Evaluation) -> Figure:
 
 
 def _target_rows(series: SeriesFacts, evaluation: Evaluation) -> list[dict[str, str]]:
-    """One row a target: its errors in own units, the last value's, and how much smaller that makes ours."""
+    """One row a target: its errors in own units, and the last value's on the windows where that is known.
+
+    Where these are not all windows, the name of the last value's error says of how many it is.
+    """
     rows = []
     last = _last_values(evaluation)
     for place, name in enumerate(series.targets[:_MOST_TARGETS]):
@@ -168,7 +171,8 @@ def _target_rows(series: SeriesFacts, evaluation: Evaluation) -> list[dict[str, 
         there = np.isfinite(last[:, place])
         if there.any():
             naive = np.abs(last[there, place, None] - evaluation.targets[there][:, :, place]).mean()
-            row["naive"] = format_number(float(naive), 4)
+            of = "" if there.all() else f" ({there.sum():,} of {len(there):,} windows)"
+            row["naive"] = format_number(float(naive), 4) + of
         rows.append(row)
     return rows
 
@@ -190,7 +194,7 @@ def _quantile_rows(series: SeriesFacts, evaluation: Evaluation) -> list[tuple[st
         share = float((evaluation.targets < evaluation.predictions[..., place]).mean())
         gap = share - quantile
         words = "about right" if abs(gap) < 0.03 else ("too high" if gap > 0 else "too low")
-        rows.append((f"{quantile:.0%}", f"{100 * share:.1f} %", words))
+        rows.append((f"{100 * quantile:g} %", f"{100 * share:.1f} %", words))
     return rows
 
 

@@ -124,7 +124,9 @@ def plot_roc(
     axes.fill_between(false_rate, true_rate, false_rate, color=FLAME, alpha=0.08, linewidth=0)
     axes.plot(false_rate, true_rate, color=FLAME, linewidth=1.8)
     if point is not None:
-        axes.plot(*point, "o", color=INK, markersize=6, markeredgecolor=PAPER, zorder=4, label="where it decides")
+        axes.plot(
+            *point, "o", color=INK, markersize=6, markeredgecolor=PAPER, zorder=4, label="where it decides"
+        )
         add_legend(axes)
     _unit_square(axes)
     return figure

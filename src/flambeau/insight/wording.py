@@ -60,7 +60,16 @@ METRIC_MEANINGS = {
     "frechet_distance": "how far made pictures are from real ones, in features; lower is better",
 }
 UNBOUNDED_METRICS = frozenset(
-    {"frechet_distance", "log_loss", "mae", "mape", "rmse", "nats_per_token", "perplexity", "bits_per_character"}
+    {
+        "frechet_distance",
+        "log_loss",
+        "mae",
+        "mape",
+        "rmse",
+        "nats_per_token",
+        "perplexity",
+        "bits_per_character",
+    }
     | {"mse", "scaled_mse", "scaled_mae", "mase", "pinball", "width"}
 )
 _PERCENT = frozenset({"top1", "top5", "accuracy", "balanced_accuracy", "mape", "coverage", "direction"})

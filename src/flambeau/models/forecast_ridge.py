@@ -228,7 +228,12 @@ def unseen_errors(
     errors = []
     for some in rows.tensor_split(min(STRETCHES, len(rows))):
         part = window_moments(model, gather, targets, some)
-        others = Moments(*(whole - one for whole, one in zip(moments, part, strict=True)))
+        others = Moments(
+            moments.inputs - part.inputs,
+            moments.outputs - part.outputs,
+            moments.squares - part.squares,
+            moments.windows - part.windows,
+        )
         if others.windows:
             give_weights(model, others, penalty, len(model.weight) < model.targets)
         # windows at the borders share rows of their targets with the stretch beside them

@@ -16,8 +16,14 @@ from flambeau.errors import ModelError
 from flambeau.models.text import mean_of_tokens
 
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
-# Keys that name code or a place of the machine where the model was saved.
-_UNWANTED = ("auto_map", "custom_pipelines", "name_or_path", "architectures", "dtype", "torch_dtype")
+# Keys that name code, a place of the machine where the model was saved, or what the library would load beside it.
+_UNWANTED = ("auto_map", "custom_pipelines", "name_or_path", "architectures", "dtype", "torch_dtype",
+             "quantization_config", "attn_implementation", "experts_implementation")  # fmt: skip
+# The library's other kinds take pictures or sounds, write texts, or fetch parts of theirs from the hub.
+ENCODER_KINDS = ("albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
+                 "esm", "flaubert", "ibert", "megatron-bert", "mobilebert", "modernbert", "mpnet", "nomic_bert",
+                 "nystromformer", "rembert", "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm",
+                 "xlm-roberta", "xlm-roberta-xl", "xmod")  # fmt: skip
 
 
 def library(name: str = "transformers") -> Any:
@@ -77,10 +83,19 @@ def read_directory_config(place: str) -> dict[str, Any]:
         return {
             "model_type": str(found.model_type),
             **({"max_position_embeddings": places} if isinstance(places, int) else {}),
-            **{key: value for key, value in settings.items() if key not in _UNWANTED and key[:1] != "_"},
+            **plain_settings(settings),
         }
     except (OSError, ValueError, KeyError) as error:
         raise ModelError("this configuration cannot be read", where=path, got=str(error)[:200]) from error
+
+
+def plain_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a configuration that neither name code nor make the library load anything."""
+    return {
+        key: value
+        for key, value in config.items()
+        if key not in _UNWANTED and key[:1] != "_" and "backbone" not in key
+    }
 
 
 def read_directory_weights(place: str) -> dict[str, Tensor]:
@@ -115,13 +130,15 @@ class DirectoryEncoder(nn.Module):
     Shapes: tokens (batch, length) int, the tokenizer's numbers moved by one, 0 for padding → (batch, width).
 
     Raises:
-        ModelError: the library does not know it, or is not installed.
+        ModelError: the library does not know it, it is no encoder of texts, or the library is not installed.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
-        settings = {key: value for key, value in config.items() if key not in _UNWANTED and key[:1] != "_"}
+        settings = plain_settings(config)
         kind = str(settings.pop("model_type", ""))
+        if kind not in ENCODER_KINDS:
+            raise ModelError("this is no encoder of texts", got=kind[:60], expected=", ".join(ENCODER_KINDS))
         try:
             made = library().AutoConfig.for_model(kind, **settings)
             self.body = library().AutoModel.from_config(made, trust_remote_code=False)
@@ -130,6 +147,7 @@ class DirectoryEncoder(nn.Module):
                 "the library transformers does not know this model", got=f"{kind}: {str(error)[:160]}"
             ) from error
         self.width = int(self.body.config.hidden_size)
+        self.known = int(self.body.get_input_embeddings().weight.shape[0])
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the body says of each text, without padding."""

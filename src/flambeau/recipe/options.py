@@ -186,7 +186,9 @@ class EvaluationOptions(Section):
     """Bootstrap resamples of the test part."""
     baselines: bool = True
     """Fit a naive and a simple classical model on the same split."""
-    operating_point: Auto[Annotated[str, Field(pattern=r"^(half|youden|(sensitivity|specificity)=0\.[0-9]+)$")]] = None
+    operating_point: Auto[
+        Annotated[str, Field(pattern=r"^(half|youden|(sensitivity|specificity)=0\.[0-9]+)$")]
+    ] = None
     """Of two classes, what decides: half, youden, sensitivity=0.95 or specificity=0.95 on the validation part."""
     positive: Auto[str] = None
     """Of two classes, the one that is looked for: sensitivity is the share of it that is found."""

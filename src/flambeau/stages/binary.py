@@ -65,7 +65,9 @@ def validate_members(trainings: Trainings, members: Sequence[Member], temperatur
     point = None
     if len(schema.classes) == 2 and rule != "half":
         place = positive_place(schema, trainings.recipe)
-        point = choose_threshold(rule, trainings.material.samples.targets[rows] == place, predictions[:, place])
+        point = choose_threshold(
+            rule, trainings.material.samples.targets[rows] == place, predictions[:, place]
+        )
         point = other_point(point) if place == 0 else point
     return Validated(rows, predictions, point)
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flambeau.data.dialogues import Dialogues, plain_question, read_dialogues
+from flambeau.data.dialogue_entries import Dialogues, plain_question
+from flambeau.data.dialogues import read_dialogues
+from flambeau.data.named import place_of
 from flambeau.data.split import Split, split_indices
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
@@ -91,7 +93,7 @@ def read_chat(recipe: Recipe, journal: Journal) -> ChatMaterial:
     Raises DataError where there is nothing to learn from, or too little to test with.
     """
     journal.stage("read", f"reading {recipe.source}")
-    dialogues = read_dialogues(str(recipe.source), recipe.chat.max_pairs)
+    dialogues = read_dialogues(place_of(str(recipe.source)), recipe.chat.max_pairs)
     _, groups = np.unique([plain_question(text) for text in dialogues.questions], return_inverse=True)
     if groups.max() + 1 < FEWEST_QUESTIONS or len(dialogues.answers) < 2:
         raise DataError(

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from flambeau.data.spelling import number_of
 from flambeau.data.split import Split
 from flambeau.errors import RunError
-from flambeau.evaluation.chat import choose_threshold, fit_doubt
+from flambeau.evaluation.chat import (
+    FEWEST_TO_FIT,
+    USUAL_THRESHOLD,
+    choose_threshold,
+    fit_doubt,
+    usual_doubt,
+)
 from flambeau.models.build import build_model
 from flambeau.models.chat import ChatModel
 from flambeau.planning.chat import plan_chat, plan_chat_parts
 from flambeau.planning.machine import describe_machine, resolve_device
+from flambeau.planning.named import plan_named
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
@@ -64,6 +72,8 @@ def train_chat(
     """
     journal = Journal(listener)
     choices = Choices(with_full_paths(recipe, source), journal.choice)
+    plan_named(choices)
+    choices.choose("task", "chat", "the data are questions and answers")
     refuse_for_texts(choices, "chat")
     check_trackers(choices.recipe)
     plan_chat_parts(choices)
@@ -108,10 +118,15 @@ def carry_out_chat(run: RunFolder, material: ChatMaterial, recipe: Recipe, journ
     split = material.split
     tested = fit_chat(run, material, split, recipe, journal, stop, number=0, name="")
     temperature, doubt, threshold = settle_doubt(tested, material, recipe)
+    if len(split.valid) < FEWEST_TO_FIT:
+        journal.note(
+            f"{number_of(len(split.valid), 'question')} held out are too few to tell when it does not know: that is "
+            "settled by how well it knows the questions that it has learnt"
+        )
     journal.note(
         f"it answers where it is at least {threshold:.0%} sure, and says '{recipe.chat.unknown}' elsewhere"
     )
-    journal.stage("test", f"testing on {len(split.test):,} questions that it was not trained on")
+    journal.stage("test", f"testing on {number_of(len(split.test), 'question')} that it was not trained on")
     preparation = prepare_chat(tested.feed, material, recipe, (temperature, doubt, threshold))
     scores, samples = score_chat(tested.model, tested.feed, material, preparation, recipe)
     kept = tested
@@ -120,7 +135,16 @@ def carry_out_chat(run: RunFolder, material: ChatMaterial, recipe: Recipe, journ
         rows = np.arange(len(material.dialogues.questions))
         whole = Split(rows, rows[:0], rows[:0], split.method, split.reason)
         kept = fit_chat(
-            run, material, whole, recipe, journal, stop, number=FINAL_NUMBER, name="all questions"
+            run,
+            material,
+            whole,
+            recipe,
+            journal,
+            stop,
+            number=FINAL_NUMBER,
+            name="all questions",
+            # no part is left that could choose, and a writer that learns by heart gets worse at new answers
+            writer_epochs=best_epoch_of(tested.told, WRITER),
         )
         preparation = prepare_chat(kept.feed, material, recipe, (temperature, doubt, threshold))
         scores["kept"] = "a bot trained on all questions, after the test"
@@ -141,8 +165,12 @@ def fit_chat(
     *,
     number: int,
     name: str,
+    writer_epochs: int | None = None,
 ) -> ChatFitted:
-    """Train both nets on the training rows of a split, the best epoch chosen on its validation rows."""
+    """Train both nets on the training rows of a split, the best epoch chosen on its validation rows.
+
+    `writer_epochs`: instead of the recipe's.
+    """
     device = torch.device(recipe.device or "cpu")
     feed = feed_chat(material, split.train, recipe, device)
     seed_model(recipe, number)
@@ -161,9 +189,15 @@ def fit_chat(
     finding = finder_parts(model.finder, material, feed, split, recipe, stage(FINDER, "finding answers"))
     told.append(train_net(finding, stop, number + FINDER))
     if model.writer is not None:
-        writing = writer_parts(model.writer, material, feed, split, recipe, stage(WRITER, "writing answers"))
+        writes = replace(stage(WRITER, "writing answers"), epochs=writer_epochs)
+        writing = writer_parts(model.writer, material, feed, split, recipe, writes)
         told.append(train_net(writing, stop, number + WRITER))
     return ChatFitted(model.eval(), feed, told)
+
+
+def best_epoch_of(told: list[dict[str, Any]], number: int) -> int | None:
+    """The epoch that validation chose in the training of this number; None where there was none."""
+    return next((one["best_epoch"] or None for one in told if one["number"] == number), None)
 
 
 def train_net(parts: ChatParts, stop: StopSwitch, number: int) -> dict[str, Any]:
@@ -187,10 +221,15 @@ def train_net(parts: ChatParts, stop: StopSwitch, number: int) -> dict[str, Any]
 def settle_doubt(fitted: ChatFitted, material: ChatMaterial, recipe: Recipe) -> tuple[float, float, float]:
     """Temperature, doubt and threshold from the validation questions; a threshold that a person gave stays."""
     rows = material.split.valid
+    given = recipe.chat.threshold
+    if len(rows) < FEWEST_TO_FIT:
+        learnt = material.split.train
+        known = likeness_of(fitted.model.finder, fitted.feed.questions[torch.from_numpy(learnt)])
+        doubt = usual_doubt(known, material.right(learnt))
+        return 1.0, doubt, USUAL_THRESHOLD if given is None else given
     likeness = likeness_of(fitted.model.finder, fitted.feed.questions[torch.from_numpy(rows)])
     right = material.right(rows)
     temperature, doubt = fit_doubt(likeness, right)
-    given = recipe.chat.threshold
     if given is not None:
         return temperature, doubt, given
     return temperature, doubt, choose_threshold(likeness, right, temperature, doubt)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from flambeau.data.dialogues import plain_question
+from flambeau.data.dialogue_entries import plain_question
+from flambeau.data.spelling import number_of
 from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.evaluation.chat import answer_chances, hits_within, mean_interval
+from flambeau.evaluation.chat import answer_chances, hits_interval, hits_within, mean_interval
 from flambeau.insight.report import write_report
 from flambeau.models.build import ModelSpec
 from flambeau.models.chat import ChatModel
@@ -30,6 +31,7 @@ from flambeau.transforms.table import TargetScaler
 
 WRITTEN = "samples.json"
 SHOWN_QUESTIONS = 12
+FEWEST_TO_JUDGE = 10
 
 
 def keep_chat_plan(run: RunFolder, material: ChatMaterial, choices: Choices, command: str) -> None:
@@ -65,7 +67,7 @@ def score_chat(
     likeness = likeness_of(model.finder, feed.questions[torch.from_numpy(rows)])
     resamples, seed = recipe.evaluation.resamples, recipe.seed
     hits = {f"top{most}": hits_within(likeness, right, most) for most in (1, 5)}
-    scores = {name: mean_interval(values, resamples, seed) for name, values in hits.items()}
+    scores = {name: hits_interval(values, resamples, seed) for name, values in hits.items()}
     if model.writer is not None:
         nats = answer_nats(model.writer, feed, material.pairs(rows), recipe.chat.length)
         scores |= _nats_scores(nats, resamples, seed)
@@ -141,6 +143,9 @@ def _verdict(hits: np.ndarray, others: dict[str, np.ndarray], recipe: Recipe) ->
     best = max(others, key=lambda name: float(others[name].mean()))
     comparison = f"{told}, against {others[best].mean():.1%} by the {best} (TF-IDF)"
     gap = mean_interval(hits - others[best], recipe.evaluation.resamples, recipe.seed)
+    if len(hits) < FEWEST_TO_JUDGE:
+        few = number_of(len(hits), "new question")
+        return f"{few} are too few to say how good the bot is: {comparison}.", "unclear"
     if gap["low"] > 0:
         return f"The bot beats every baseline: {comparison}.", "better"
     if gap["high"] < 0:

@@ -34,7 +34,9 @@ def conclude(
     scores |= judge_decisions(run, material, tested, recipe, journal)
     scores["seconds"] = round(journal.seconds, 2)
     if fitted.threshold:
-        scores["unknown"] = tell_unknown(material, tested, fitted.threshold, journal)
+        scores["unknown"] = tell_unknown(
+            material, tested, fitted.threshold, journal, bags=len(fitted.trainings)
+        )
     if tested.alone:
         scores["parts"] = score_parts(material, tested, recipe)
         values = {metric: score["value"] for metric, score in scores["test"].items()}

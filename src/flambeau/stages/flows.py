@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flambeau.data.chat_files import looks_like_chat
 from flambeau.data.delimited import looks_delimited
+from flambeau.data.names import is_synthetic
+from flambeau.data.synthetic.make import synthetic_settings
 from flambeau.data.text_files import TEXT_SUFFIXES
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import RunError
@@ -51,9 +54,13 @@ FLOWS = {
 def flow_of(recipe: Recipe, source: str) -> Flow | None:
     """The flow of a task, or of data that can be meant for no other; None for samples."""
     task = recipe.task
+    if task is None and is_synthetic(source) and not Path(source).expanduser().exists():
+        task = synthetic_settings(source).get("task")
     plain = Path(source).suffix.lower() in TEXT_SUFFIXES and recipe.data.target is None
     if task is None and plain and Path(source).is_file() and not looks_delimited(Path(source)):
         task = "language"
+    if task is None and recipe.data.target is None and looks_like_chat(Path(source).expanduser()):
+        task = "chat"
     return FLOWS.get(task or "")
 
 

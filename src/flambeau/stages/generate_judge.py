@@ -44,6 +44,10 @@ MOST_RESAMPLES = 500
 WAYS = 8
 SHOWN_NEAREST = 16
 TINY_SIDE = 16
+OTHER_WAYS = "smaller rates, or another seed"
+# Of training pictures that made ones are compared with, all together: some seconds of work, for copies to be found.
+MOST_NUMBERS = 2**28
+ROWS_A_BLOCK = 2000
 
 
 class EpochJudge:
@@ -89,7 +93,7 @@ class Generated:
         references: the same distance of training pictures (the floor) and of spoilt ones (the ceiling).
         measures: "diversity", "copies", "nearest", and "classes" with the share of each.
         method, verdict: in sentences.
-        standing: "better", "unclear" or "worse" than blurred pictures.
+        standing: "better", "unclear" or "worse" than the nearer of noise and blurred pictures.
         findings: collapse and copies.
         sheets: name → picture.
     """
@@ -141,7 +145,9 @@ def judge_generator(
         measures["classes_of_training"] = class_shares(targets, eye.classes).round(4).tolist()
     method = f"{eye.method}, of {count:,} made pictures from the {len(split.test):,} of the test part"
     verdict, standing = verdict_of(distance, references, measures)
-    found = collapse_findings(measures, classes) + copy_findings(copies, len(compared))
+    found = collapse_findings(measures, classes, _way_out(parts, recipe)) + copy_findings(
+        copies, len(compared)
+    )
     sheets = draw_sheets(parts, recipe, pictures, flat[0], real, flat[1])
     return Generated(distance, references, measures, method, verdict, standing, found, sheets)
 
@@ -167,31 +173,49 @@ def noise_like(pictures: Tensor, seed: int) -> Tensor:
 def verdict_of(
     distance: Mapping[str, float], references: Mapping[str, float], measures: Mapping[str, Any]
 ) -> tuple[str, str]:
-    """A sentence, and "better", "unclear" or "worse" against blurred pictures."""
+    """A sentence, and "better", "unclear" or "worse" against the nearer of noise and blurred pictures."""
     floor, blurred = references["training pictures"], references["blurred pictures"]
     scale = (
         f"{distance['value']:.3g} from the test part (95 % interval {distance['low']:.3g} to {distance['high']:.3g}); "
         f"real training pictures are at {floor:.3g}, blurred ones at {blurred:.3g}, noise at {references['noise']:.3g}"
     )
-    if distance["high"] < blurred:
-        lead, standing = "The made pictures are nearer to real ones than blurred ones are", "better"
-    elif distance["low"] > blurred:
-        lead, standing = "The made pictures are further from real ones than blurred ones are", "worse"
+    spoilt = {"plain noise": references["noise"], "blurred ones": blurred}
+    name = min(spoilt, key=lambda key: spoilt[key])
+    verb = "is" if name == "plain noise" else "are"
+    if distance["high"] < spoilt[name]:
+        lead, standing = f"The made pictures are nearer to real ones than {name} {verb}", "better"
+    elif distance["low"] > spoilt[name]:
+        lead, standing = f"The made pictures are further from real ones than {name} {verb}", "worse"
     else:
-        lead, standing = "The made pictures are about as far from real ones as blurred ones are", "unclear"
+        lead, standing = f"The made pictures are about as far from real ones as {name} {verb}", "unclear"
     if floor and distance["value"] < 1.2 * floor:
         lead = "The made pictures are hardly further from the test part than other real ones are"
-    return f"{lead}: {scale}. Their diversity is {measures['diversity']:.0%} of that of real ones.", standing
+    told = f"Their diversity is {measures['diversity']:.0%} of that of real ones"
+    if measures["diversity"] < LEAST_DIVERSITY:
+        told += ": the generator has collapsed"
+        standing = "unclear" if standing == "better" else standing
+    return f"{lead}: {scale}. {told}.", standing
 
 
-def collapse_findings(measures: Mapping[str, Any], classes: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """Whether the generator makes only a few kinds of pictures; `classes` are their names."""
+def _way_out(parts: GanParts, recipe: Recipe) -> str:
+    """What may mend a collapse, without what is done already."""
+    if parts.state.best.epoch == recipe.training.epochs:
+        return "more epochs: its score was best at the last one"
+    untried = [] if recipe.generate.spectral_norm else ["--set generate.spectral_norm=true"]
+    return ", ".join(
+        [*untried, *(["--set generate.loss=hinge"] if recipe.generate.loss != "hinge" else []), OTHER_WAYS]
+    )
+
+
+def collapse_findings(
+    measures: Mapping[str, Any], classes: Sequence[str] = (), way_out: str = OTHER_WAYS
+) -> tuple[Finding, ...]:
+    """Whether the generator makes only a few kinds of pictures; `classes` are their names, `way_out` may mend it."""
     found = []
     if measures["diversity"] < LEAST_DIVERSITY:
         message = (
             f"the generator has collapsed: two made pictures differ by {measures['diversity']:.0%} of what two real "
-            "ones differ by; more epochs of the same will not mend it: try generate.spectral_norm, the hinge loss, "
-            "smaller rates, or another seed"
+            f"ones differ by; try {way_out}"
         )
         found.append(Finding("warning", "mode-collapse", message))
     made, real = (np.array(measures.get(key, [])) for key in ("classes", "classes_of_training"))
@@ -215,8 +239,8 @@ def copy_findings(copies: Copies, compared: int) -> tuple[Finding, ...]:
         return ()
     message = (
         f"{copies.share:.0%} of the made pictures are nearer to one of {compared:,} training pictures than nearly all "
-        "test pictures are: the generator repeats what it has seen, so look at samples/nearest.png, and do not share its pictures where "
-        "the training pictures are private"
+        "test pictures are: the generator repeats what it has seen, so look at samples/nearest.png, and do not share "
+        "its pictures where the training pictures are private"
     )
     return (Finding("warning", "memorised", message),)
 

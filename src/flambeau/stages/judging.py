@@ -24,8 +24,7 @@ from flambeau.stages.small_pixels import small_columns, small_pixels, thin
 from flambeau.stages.texts import judge_texts
 from flambeau.transforms.table import TablePreparation
 
-SMALLEST_PHOTO, MANY_PHOTOS = 32, 50_000
-WORST = 24
+SMALLEST_PHOTO, MANY_PHOTOS, WORST = 32, 50_000, 24
 # Of a text that is shown among the worst mistakes.
 MOST_LETTERS = 600
 THUMBNAIL_SIDE = 96
@@ -220,12 +219,8 @@ def compare_with_baselines(
 
 
 def worst_mistakes(material: Material, judged: Judged, scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tested samples that the model was most wrong about, the worst first.
-
-    `scores` hold the spread of the training rows, which the errors of forecasts are measured by.
-    """
-    samples = material.samples
-    schema = samples.schema
+    """The tested samples that the model was most wrong about, the worst first; `scores` are those of all of them."""
+    samples, schema = material.samples, material.samples.schema
     if samples.series is not None:
         return worst_forecasts(samples, judged.rows, judged.predictions, scale_in(scores))
     targets, predictions = samples.targets[judged.rows], judged.predictions

@@ -17,6 +17,7 @@ from flambeau.evaluation.ngrams import baseline_nats
 from flambeau.models.language import LanguageLSTM, LanguageTransformer, write_tokens
 from flambeau.planning.language import plan_language, plan_language_parts
 from flambeau.planning.machine import Machine, describe_machine, resolve_device
+from flambeau.planning.named import plan_named
 from flambeau.planning.numbers import fit_numbers_to_work
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
@@ -60,6 +61,7 @@ def train_language(
     """
     journal = Journal(listener)
     choices = Choices(with_full_paths(recipe, source), journal.choice)
+    plan_named(choices)
     choices.choose("task", "language", "the data are one plain text")
     refuse_for_texts(choices, "language")
     check_trackers(choices.recipe)

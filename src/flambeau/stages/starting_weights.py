@@ -121,9 +121,7 @@ class ToldWeights(Protocol):
         """What the file does not decide, in words."""
 
 
-def tell_report(
-    weights: ToldWeights, model: nn.Module, report: LoadReport, journal: Journal
-) -> None:
+def tell_report(weights: ToldWeights, model: nn.Module, report: LoadReport, journal: Journal) -> None:
     """Say once a run what of the weights matched, what was missing, of another shape, or in the file only."""
     if weights.told:
         return

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 from flambeau.data.corpus_source import open_corpus
-from flambeau.data.dialogues import plain_question, read_dialogues
+from flambeau.data.dialogue_entries import plain_question
+from flambeau.data.dialogues import read_dialogues
+from flambeau.data.named import place_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import DataError
-from flambeau.evaluation.chat import hits_within, mean_interval
+from flambeau.evaluation.chat import hits_interval, hits_within
 from flambeau.evaluation.language import token_nats
 from flambeau.evaluation.ngrams import token_intervals
 from flambeau.models.chat import ChatModel
@@ -29,6 +31,9 @@ from flambeau.stages.language import read_text
 from flambeau.stages.other_flows import idle_findings, refuse_for_texts
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation, wide_pieces
+
+# characters; of two tokens at least one is told from the other
+FEWEST_TO_SCORE = 10
 
 Found = tuple[Schema, int, tuple[Finding, ...]]
 
@@ -48,6 +53,7 @@ def resolve_language(choices: Choices, journal: Journal) -> Found:
 
 def resolve_chat(choices: Choices, journal: Journal) -> Found:
     """Read and check questions and answers, and fill in every choice that training would make."""
+    choices.choose("task", "chat", "the data are questions and answers")
     refuse_for_texts(choices, "chat")
     plan_chat_parts(choices)
     material = read_chat(choices.recipe, journal)
@@ -65,7 +71,7 @@ def evaluate_language(bundle: Bundle, source: str, recipe: Recipe, journal: Jour
     assert isinstance(preparation, CorpusPreparation)
     recipe = recipe.model_copy(deep=True)
     recipe.source, recipe.data.target = source, None
-    text, findings = open_corpus(recipe)
+    text, findings = open_corpus(recipe, fewest=FEWEST_TO_SCORE)
     for finding in findings:
         journal.finding(finding)
     tokens = torch.from_numpy(preparation.encode(text))
@@ -88,7 +94,7 @@ def evaluate_chat(bundle: Bundle, source: str, recipe: Recipe, journal: Journal)
     """
     preparation, module = bundle.preparation, bundle.module
     assert isinstance(preparation, ChatPreparation) and isinstance(module, ChatModel)
-    dialogues = read_dialogues(source, recipe.chat.max_pairs)
+    dialogues = read_dialogues(place_of(source), recipe.chat.max_pairs)
     places = {text: place for place, texts in enumerate(preparation.answers) for text in texts}
     tags = {tag: place for place, tag in enumerate(preparation.tags) if tag}
     right: dict[str, set[int]] = {}
@@ -115,7 +121,7 @@ def evaluate_chat(bundle: Bundle, source: str, recipe: Recipe, journal: Journal)
     wanted = [tuple(sorted(found)) for found in right.values()]
     options = recipe.evaluation
     scores = {
-        f"top{most}": mean_interval(hits_within(likeness, wanted, most), options.resamples, recipe.seed)
+        f"top{most}": hits_interval(hits_within(likeness, wanted, most), options.resamples, recipe.seed)
         for most in (1, 5)
     }
     return _scores("chat", scores, len(right), source)

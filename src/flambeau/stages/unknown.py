@@ -49,8 +49,13 @@ def threshold_of_folds(judged: Judged) -> float:
     return 0.0 if judged.thresholds is None else float(np.median(judged.thresholds))
 
 
-def tell_unknown(material: Material, judged: Judged, threshold: float, journal: Journal) -> dict[str, Any]:
-    """What giving up does on the tested samples, as scores.json keeps it; told in a sentence."""
+def tell_unknown(
+    material: Material, judged: Judged, threshold: float, journal: Journal, *, bags: int = 1
+) -> dict[str, Any]:
+    """What giving up does on the tested samples, as scores.json keeps it; told in a sentence.
+
+    Thresholds of bags are chosen by single models, as the validation rows of one are known to the others.
+    """
     schema = material.samples.schema
     scores = score_unknown(
         judged.predictions,
@@ -63,6 +68,10 @@ def tell_unknown(material: Material, judged: Judged, threshold: float, journal: 
     chosen = "chosen on the validation part"
     if judged.thresholds is not None and len(np.unique(judged.thresholds)) > 1:
         chosen = "the middle of what each fold chose on validation rows of its own"
+    if bags > 1:
+        chosen += (
+            f" by each of {bags} models alone; their average is less sure, so it may give up more than 3 %"
+        )
     told = (
         f"below a confidence of {threshold:.2f}, {chosen}, the answer is '{label}': "
         f"{behind['answered']:.1%} of the tested samples in scope are answered, {behind['in_scope_accuracy']:.1%} right"

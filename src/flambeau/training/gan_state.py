@@ -70,8 +70,9 @@ class GanState:
         return self.position.epoch >= self.technique.epochs
 
     def is_finite(self) -> bool:
-        """Whether all weights and running statistics of both nets are finite numbers."""
-        tensors = [*self.evaluated.state_dict().values(), *self.discriminator.state_dict().values()]
+        """Whether all weights and running statistics of both nets, and of the average, are finite numbers."""
+        nets = [self.generator, self.discriminator, *([self.average] if self.average is not None else [])]
+        tensors = [value for net in nets for value in net.state_dict().values()]
         return all(bool(torch.isfinite(one).all()) for one in tensors if one.is_floating_point())
 
     def note_epoch(self, number: int, validation: Validation | None, *, kept: Collection[int] = ()) -> bool:

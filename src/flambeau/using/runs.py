@@ -175,7 +175,11 @@ def _verify_data(run: RunFolder, source: str | None, listener: Listener) -> dict
 def _verify_text(run: RunFolder, recipe: Recipe, journal: Journal) -> dict[str, Any]:
     before = run.read_json("data.json")["fingerprint"]
     now, count = fingerprint_of_text(recipe, journal)
-    detail = f"{count:,} characters or questions, all as they were" if now == before else "other content than before"
+    detail = (
+        f"{count:,} characters or questions, all as they were"
+        if now == before
+        else "other content than before"
+    )
     return {"what": "data", "ok": now == before, "detail": detail}
 
 

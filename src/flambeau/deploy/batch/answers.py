@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow
-import pyarrow.compute as pc
 
-from flambeau.evaluation.decide import choose_classes
+from flambeau.evaluation.decide import choose_sure_classes
 from flambeau.schema import Schema
 
 
@@ -93,12 +92,10 @@ class AnswerColumns:
         if self._task == "multilabel":
             labels = pyarrow.array([self._joined(row) for row in shaped > 0.5], pyarrow.string())
         else:
-            chosen = choose_classes(shaped, self._point)
-            names = pyarrow.array(self._classes, pyarrow.string())
-            labels = names.take(pyarrow.array(chosen))
-            if self._threshold:
-                sure = pyarrow.array(shaped.max(axis=1) >= self._threshold)
-                labels = pc.if_else(sure, labels, self._unknown)
+            chosen = choose_sure_classes(shaped, self._point, self._threshold)
+            # -1 is the last one
+            names = pyarrow.array([*self._classes, self._unknown], pyarrow.string())
+            labels = names.take(pyarrow.array(np.where(chosen < 0, len(self._classes), chosen)))
         probabilities = shaped.astype(np.float32)
         return [labels, *(pyarrow.array(probabilities[:, place]) for place in range(len(self._classes)))]
 

@@ -156,17 +156,19 @@ def _make_predictor(
     def looking(name: str, count: int) -> None:
         listener({"kind": "look", "name": name, "count": count})
 
+    threads = options.threads or usable_cores()
     if isinstance(bundle.preparation, PicturePreparation):
         if options.keep:
             raise UsageError(
                 "pictures have no columns to keep", got="--keep " + ",".join(options.keep), expected="a table"
             )
         pictures = PictureRows(paths, bundle.preparation, limits.max_pixels, listing, looking)
-        threads = options.threads or usable_cores()
         return PicturePredictor(bundle, familiar, pictures, options.batch, threads)
     _check_no_table_inside(paths, listing.parent, bundle.schema)
     rows = TableRows(paths, bundle.schema, limits.max_rows, options.keep, looking)
-    return TablePredictor(bundle, familiar, rows, options.batch)
+    return TablePredictor(
+        bundle, familiar, rows, options.batch, max_pixels=limits.max_pixels, threads=threads
+    )
 
 
 def _check_no_table_inside(paths: Sequence[str], parts: Path, schema: Schema) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,14 +50,28 @@ class TablePredictor:
     Attributes:
         schema, kept, total, fingerprint, findings: as `TableRows` and the bundle have them.
         batch: rows that the model sees at a time.
+
+    Args:
+        max_pixels: pictures with more are not unpacked, and count as unreadable.
+        threads: that unpack pictures.
     """
 
-    def __init__(self, bundle: Bundle, familiar: Familiar | None, rows: TableRows, batch: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        familiar: Familiar | None,
+        rows: TableRows,
+        batch: int | None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        threads: int = 1,
+    ) -> None:
         assert isinstance(bundle.preparation, TablePreparation)
         self._bundle = bundle
         self._preparation = bundle.preparation
         self._familiar = familiar
         self._rows = rows
+        self._max_pixels, self._threads = max_pixels, threads
         self._strangeness = Strangeness(bundle.schema.columns, bundle.preparation)
         self.schema = bundle.schema
         self.kept = rows.kept
@@ -78,14 +93,17 @@ class TablePredictor:
     def _prepared(
         self, start: int, chunk: int
     ) -> Iterator[tuple[Rows, tuple[np.ndarray, ...], list[str | None]]]:
-        for rows in self._rows.chunks(start, chunk):
-            columns, unread = decode_pictures(self._preparation, rows.columns, max_pixels=MAX_PIXELS)
-            for name, problems in unread.items():
-                rows.unread[name][list(problems)] = True
-            arrays = self._preparation.transform(columns)
-            codes = arrays[1] if self._preparation.has_cells else None
-            found = self._strangeness.find(rows.columns, rows.unread, codes)
-            yield rows, arrays, tell_rows(found, len(rows))
+        with ThreadPoolExecutor(self._threads) as pool:
+            for rows in self._rows.chunks(start, chunk):
+                columns, unread = decode_pictures(
+                    self._preparation, rows.columns, max_pixels=self._max_pixels, pool=pool
+                )
+                for name, problems in unread.items():
+                    rows.unread[name][list(problems)] = True
+                arrays = self._preparation.transform(columns)
+                codes = arrays[1] if self._preparation.has_cells else None
+                found = self._strangeness.find(rows.columns, rows.unread, codes)
+                yield rows, arrays, tell_rows(found, len(rows))
 
     def _answer(
         self,

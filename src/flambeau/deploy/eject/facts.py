@@ -131,3 +131,12 @@ def read_facts(run: RunFolder) -> RunFacts:
         rows=plan["rows"],
         folds=len(run.read_json("split.json")["folds"]),
     )
+
+
+def changes_by_epoch(changes: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Epoch → what is changed at its start; of several changes of one thing the last."""
+    result: dict[int, dict[str, Any]] = {}
+    for change in changes:
+        values = {key: value for key, value in change.items() if key != "epoch"}
+        result.setdefault(change["epoch"], {}).update(values)
+    return result

@@ -173,7 +173,9 @@ def same_columns(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray])
     if set(one) != set(other):
         return False
     for name, values in other.items():
-        files = [value for value in values if isinstance(value, PictureFile)] if values.dtype == object else []
+        files = (
+            [value for value in values if isinstance(value, PictureFile)] if values.dtype == object else []
+        )
         if files:
             pairs = zip(one[name], values, strict=True)
             if not all(same_pictures(mine, theirs, files[0].root) for mine, theirs in pairs):

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.data.batches import evaluation_batch
-from flambeau.deploy.eject.facts import RunFacts, read_facts
+from flambeau.deploy.eject.facts import RunFacts, changes_by_epoch, read_facts
 from flambeau.deploy.eject.mixed_texts import (
     check_mixed,
     has_cells,
@@ -65,7 +65,11 @@ def eject(run: RunFolder) -> str:
     facts = read_facts(run)
     check_mixed(facts)
     other = other_script(facts)
-    return other if other is not None else eject_text(write_glue(facts, write_reading(facts)), facts=known_facts(facts))
+    return (
+        other
+        if other is not None
+        else eject_text(write_glue(facts, write_reading(facts)), facts=known_facts(facts))
+    )
 
 
 def write_glue(facts: RunFacts, reading: Reading) -> str:
@@ -107,9 +111,9 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
             f"OwnModel = importlib.import_module({literal(file.stem)}).{spec.arguments['class']}"
         )
     constants += own_constants(facts)
-    changes = {one["number"]: _by_epoch(one["changes"]) for one in facts.trainings if one["changes"]}
+    changes = {one["number"]: changes_by_epoch(one["changes"]) for one in facts.trainings if one["changes"]}
     head_changes = {
-        one["number"]: _by_epoch(one["head_changes"]) for one in facts.trainings if one["head_changes"]
+        one["number"]: changes_by_epoch(one["head_changes"]) for one in facts.trainings if one["head_changes"]
     }
     if changes or head_changes:
         constants.append(f"CHANGES: dict[int, dict[int, dict[str, Any]]] = {changes}")
@@ -284,15 +288,6 @@ def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         "classes": len(facts.bundle.schema.classes) if facts.task == "classification" else 0,
         "layout": "torch.channels_last" if last else "torch.contiguous_format",
     }
-
-
-def _by_epoch(changes: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Epoch → what is changed at its start; of several changes of one thing the last."""
-    result: dict[int, dict[str, Any]] = {}
-    for change in changes:
-        values = {key: value for key, value in change.items() if key != "epoch"}
-        result.setdefault(change["epoch"], {}).update(values)
-    return result
 
 
 def _start_is_ensemble(facts: RunFacts) -> bool:

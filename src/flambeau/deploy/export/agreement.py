@@ -115,4 +115,6 @@ def eager_answer(bundle: Bundle, samples: Samples, raw: Raw, positions: np.ndarr
         return answer_windows(bundle, eager_windows(bundle.preparation, raw))
     assert samples.columns is not None and isinstance(bundle.preparation, TablePreparation)
     part = {name: values[positions] for name, values in samples.columns.items()}
-    return predict_inputs(bundle, row_inputs(bundle.preparation, part, torch.device("cpu")))
+    # the file sees no picture there either
+    inputs = row_inputs(bundle.preparation, part, torch.device("cpu"), on_problem=lambda *problem: None)
+    return predict_inputs(bundle, inputs)

@@ -100,7 +100,12 @@ def _export_generator(run: RunFolder, request: Request, target: Path, example: P
         report = write_generator(bundle, run.name, request, temporary)
     write_text(example, generator_example(bundle, target, request.to))
     _renew_digests(run, [target, example])
-    told = {"file": str(target), "example": str(example), "format": request.to, "bytes": target.stat().st_size}
+    told = {
+        "file": str(target),
+        "example": str(example),
+        "format": request.to,
+        "bytes": target.stat().st_size,
+    }
     return {**told, **report}
 
 

@@ -14,7 +14,6 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from flambeau.data.rows import require_inputs
 from flambeau.deploy.serve.limits import JSON_BYTES, TEXT_LETTERS, Limits, RefusalError
 from flambeau.deploy.serve.models import Loaded
-from flambeau.deploy.serve.sent_pictures import unpack_pictures
 
 PICTURE_HINT = "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' ADDRESS/predict"
 # What browsers and clients call files of pictures and scans beside image/*.
@@ -23,6 +22,7 @@ ROWS_HINT = """curl -H 'content-type: application/json' -d '{"rows": [{...}, {..
 
 
 MOST_NUMBERS = 1_000_000  # probabilities in one answer; many classes leave room for fewer rows
+MOST_VALUES = JSON_BYTES // 8  # of rows with pictures, whose JSON may be longer than that of other rows
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,13 @@ async def read_inputs(model: Loaded, content_type: str, body: bytes, limits: Lim
             return Inputs([rows], ["series"])
         pictures = model.bundle.schema.picture_columns
         most = min(limits.rows, MOST_NUMBERS // model.bundle.schema.outputs)
+        if pictures and (values := sum(map(body.count, (b",", b"[", b"{")))) > MOST_VALUES:
+            raise RefusalError(
+                413, "the JSON is too large", got=f"{values:,} values", expected=f"{MOST_VALUES:,}"
+            )
+        # pictures are few and long texts, which are parsed quickly
         rows, many = read_rows(body, most, limits.bytes if pictures else JSON_BYTES)
         check_rows(rows, model)
-        unpack_pictures(rows, pictures, model.pixels)
         return Inputs(rows, [f"row {number}" for number in range(1, len(rows) + 1)], many)
     if kind == "multipart/form-data":
         return await _read_parts(content_type, body, limits)

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from flambeau.deploy.serve.drift import Strange
 from flambeau.deploy.serve.models import Explaining, Loaded
-from flambeau.evaluation.decide import choose_classes
+from flambeau.evaluation.decide import choose_sure_classes
 from flambeau.transforms.series import SeriesPreparation
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -85,12 +85,13 @@ class Metrics:
             for value in model.bundle.target.scale(predictions).tolist():
                 scaled.observe(value)
         else:
+            names = [*schema.classes, model.bundle.unknown]
             if schema.task == "classification":
-                chosen = choose_classes(predictions, model.bundle.point)
-                counts = np.bincount(chosen, minlength=len(schema.classes))
+                chosen = choose_sure_classes(predictions, model.bundle.point, model.bundle.threshold)
+                counts = np.bincount(np.where(chosen < 0, len(schema.classes), chosen), minlength=len(names))
             else:
-                counts = np.asarray(predictions > 0.5).sum(axis=0)
-            for number, name in zip(counts.tolist(), schema.classes, strict=True):
+                counts = np.append(np.asarray(predictions > 0.5).sum(axis=0), 0)
+            for number, name in zip(counts.tolist(), names, strict=True):
                 if number:
                     self.predictions.labels(model.name, model.version, name).inc(number)
         for kind, count in Tally(kind for found in strange for kind in {kind for kind, _ in found}).items():

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from flambeau.data.image import TooManyPixelsError
+from flambeau.data.load import load_picture
 from flambeau.data.scans import load_any
 from flambeau.deploy.answer import describe_prediction
 from flambeau.deploy.bundle import Bundle, load_bundle
@@ -27,18 +28,21 @@ from flambeau.deploy.serve.faster import pack
 from flambeau.deploy.serve.limits import Limits, RefusalError
 from flambeau.deploy.serve.rows import quick_columns
 from flambeau.deploy.serve.series import (
+    MOST_WINDOW_NUMBERS,
     RANGE,
     SentSeries,
     forecast_sent,
     made_up_sent,
     read_sent_rows,
     sent_answer,
+    window_numbers,
 )
 from flambeau.deploy.versions.resolve import find_bundle
 from flambeau.errors import UsageError
 from flambeau.recipe import load_recipe
 from flambeau.records.files import digest_file
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
 
 NAME = re.compile(r"\w[\w.+-]{0,99}")
@@ -75,6 +79,8 @@ class Loaded:
         self.watch = None
         if isinstance(preparation, TablePreparation):
             self.watch = TableWatch(self.bundle.schema, preparation)
+        if isinstance(preparation, SeriesPreparation):
+            self.most = max(1, MOST_WINDOW_NUMBERS // window_numbers(preparation))
 
     @property
     def takes_pictures(self) -> bool:
@@ -98,15 +104,36 @@ class Loaded:
         """
         preparation = self.bundle.preparation
         assert isinstance(preparation, PicturePreparation)
-        options = preparation.load_options
+        return self._unpacked(load_any, body, preparation.load_options)
+
+    def decode_row(self, row: dict[str, Any], number: int) -> dict[str, Any]:
+        """A row whose pictures are bytes, as a row whose pictures are pixels of the preparation's size.
+
+        Raises:
+            RefusalError: as `decode`, with the row's number and the column.
+        """
+        preparation = self.bundle.preparation
+        assert isinstance(preparation, TablePreparation)
+        found = dict(row)
+        for column in preparation.pictures:
+            body = row.get(column.column)
+            if isinstance(body, bytes):
+                try:
+                    found[column.column] = self._unpacked(load_picture, body, column.pictures.load_options)
+                except RefusalError as refusal:
+                    refusal.words["where"] = f"row {number}, '{column.column[:60]}'"
+                    raise
+        return found
+
+    def _unpacked(self, load: Callable[..., np.ndarray], body: bytes, options: dict[str, Any]) -> np.ndarray:
         try:
             try:
-                return load_any(_Sent(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
+                return load(_Sent(body), **options, max_pixels=min(self.pixels, LARGE_PIXELS))
             except TooManyPixelsError:
                 if self.pixels <= LARGE_PIXELS:
                     raise
             with _one_large:
-                return load_any(_Sent(body), **options, max_pixels=self.pixels)
+                return load(_Sent(body), **options, max_pixels=self.pixels)
         except (ValueError, OSError) as error:
             raise _unreadable(error) from None
 
@@ -154,7 +181,7 @@ class Loaded:
             one = dict.fromkeys((column.name for column in self.bundle.schema.used_columns), None)
         quiet = Loaded(self.name, self.version, self.bundle, self.pixels, self.familiar)
         quiet.answer([one])
-        quiet.answer([one] * batch)
+        quiet.answer([one] * min(batch, quiet.most or batch))
 
 
 @dataclass(eq=False)

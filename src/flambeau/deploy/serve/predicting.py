@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from flambeau.deploy.serve.batching import Batcher, Job
-from flambeau.deploy.serve.inputs import read_inputs
+from flambeau.deploy.serve.inputs import MOST_NUMBERS, read_inputs
 from flambeau.deploy.serve.limits import Limits, RefusalError, busy
 from flambeau.deploy.serve.models import Explaining, Loaded
+from flambeau.deploy.serve.sent_pictures import unpack_pictures
+from flambeau.deploy.serve.series import count_series, joined_answers
 from flambeau.errors import did_you_mean
 from flambeau.records import to_json
 
@@ -70,6 +72,8 @@ class Predicting:
                 answers = await self._answer_series(job, model, inputs.raw[0])
             elif model.takes_pictures:
                 answers = await self._answer_pictures(job, model, inputs.raw, inputs.many)
+            elif model.bundle.schema.picture_columns:
+                answers = await self._answer_mixed(job, model, inputs.raw)
             else:
                 self.batcher.admit(job)
                 job.inputs = inputs.raw
@@ -148,10 +152,38 @@ class Predicting:
         ]
 
     async def _answer_series(self, job: Job, model: Loaded, rows: list[Any]) -> list[Any]:
-        """Rows of the past become windows in a thread, as that takes arrow some milliseconds."""
+        """Rows of the past become windows in a thread, as that takes arrow some milliseconds; each series is an input.
+
+        Raises RefusalError: 413 for more numbers than one answer may have.
+        """
+        facts = model.bundle.schema.series
+        assert facts is not None
+        most = min(self.limits.batch, MOST_NUMBERS // facts.outputs)
+        if most < 1:
+            raise RefusalError(
+                413,
+                "a forecast of this model has too many numbers for an answer",
+                got=f"{facts.outputs:,}",
+                expected=f"at most {MOST_NUMBERS:,}",
+                hint="flambeau predict writes forecasts of any length",
+            )
+        job.count = count_series(facts, rows)
 
         def decode() -> None:
-            job.inputs.append(model.decode_series(rows, self.limits.batch))
+            job.inputs += model.decode_series(rows, most).single()
+
+        await self._queue(job, decode)
+        return [joined_answers(facts, job.answers)]
+
+    async def _answer_mixed(self, job: Job, model: Loaded, rows: list[dict[str, Any]]) -> list[Any]:
+        """Rows with pictures: those are unpacked in a thread, and no further once nobody waits for the answer."""
+
+        def decode() -> None:
+            unpack_pictures(rows, model.bundle.schema.picture_columns, model.pixels, self.limits.files)
+            for number, row in enumerate(rows, start=1):
+                if job.is_over():
+                    raise RefusalError(499, "the client has left")
+                job.inputs.append(model.decode_row(row, number))
 
         await self._queue(job, decode)
         return job.answers
@@ -171,7 +203,11 @@ class Predicting:
             raise RefusalError(429, "explanations take long, and several are asked for already", retry=2.0)
 
         def decode() -> None:
-            job.inputs.append((model.decode(raw[0]) if model.takes_pictures else raw[0], label))
+            one = model.decode(raw[0]) if model.takes_pictures else raw[0]
+            if columns := model.bundle.schema.picture_columns:
+                unpack_pictures(raw, columns, model.pixels, self.limits.files)
+                one = model.decode_row(raw[0], 1)
+            job.inputs.append((one, label))
 
         self.explaining += 1
         try:

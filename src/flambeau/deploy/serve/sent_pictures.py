@@ -15,26 +15,52 @@ from flambeau.deploy.strange import is_missing
 PICTURES_HINT = "a server opens no files by name: send the bytes of the picture as base64, or null for none"
 
 
-def unpack_pictures(rows: Sequence[dict[str, Any]], names: Sequence[str], pixels: int) -> None:
+# A request's pictures together may have so many times the pixels of the largest one.
+LARGE_ONES = 4
+
+
+def unpack_pictures(rows: Sequence[dict[str, Any]], names: Sequence[str], pixels: int, most: int) -> None:
     """Put the bytes of pictures in the place of base64, in the rows themselves.
 
     Args:
         rows: as they came.
         names: the columns of pictures.
         pixels: pictures with more are refused.
+        most: pictures in one request.
 
     Raises:
-        RefusalError: 422 for what is no picture, 413 for one that is too large.
+        RefusalError: 422 for what is no picture, 413 for one that is too large, too many, or too many pixels in all.
     """
+    found = together = 0
     for number, row in enumerate(rows, start=1):
         for name in names:
             if is_missing(row.get(name)):
                 row[name] = None
             else:
-                row[name] = _unpack(row[name], f"row {number}, '{name[:60]}'", pixels)
+                row[name], own = _unpack(row[name], f"row {number}, '{name[:60]}'", pixels)
+                found, together = found + 1, together + own
+                _refuse_many(found, together, most, pixels)
 
 
-def _unpack(value: Any, where: str, pixels: int) -> bytes:
+def _refuse_many(found: int, together: int, most: int, pixels: int) -> None:
+    if found > most:
+        raise RefusalError(
+            413,
+            "too many pictures in one request",
+            expected=f"at most {most:,}",
+            hint="flambeau predict takes files of any size",
+        )
+    if together > LARGE_ONES * pixels:
+        raise RefusalError(
+            413,
+            "the pictures of one request are too large together",
+            got=f"more than {LARGE_ONES * pixels:,} pixels",
+            expected=f"at most {LARGE_ONES * pixels:,} pixels",
+        )
+
+
+def _unpack(value: Any, where: str, pixels: int) -> tuple[bytes, int]:
+    """The bytes, and how many pixels their header declares."""
     text = value if isinstance(value, str) else ""
     if text.startswith("data:"):
         text = text.partition(",")[2]
@@ -54,7 +80,9 @@ def _unpack(value: Any, where: str, pixels: int) -> bytes:
     try:
         height, width, _, _ = picture_size(io.BytesIO(found))
     except (ValueError, OSError) as error:
-        raise RefusalError(422, "this cannot be read as a picture", where=where, got=str(error)[:200]) from None
+        raise RefusalError(
+            422, "this cannot be read as a picture", where=where, got=str(error)[:200]
+        ) from None
     if height * width > pixels:
         raise RefusalError(
             413,
@@ -63,4 +91,4 @@ def _unpack(value: Any, where: str, pixels: int) -> bytes:
             got=f"{height} x {width}",
             expected=f"{pixels:,} pixels",
         )
-    return found
+    return found, height * width

@@ -24,9 +24,10 @@ from flambeau.deploy.forecasts import (
 )
 from flambeau.deploy.serve.limits import RefusalError
 from flambeau.schema import SeriesFacts
-from flambeau.transforms.series import times_to_come
+from flambeau.transforms.series import SeriesPreparation, times_to_come
 
 RANGE: Literal["range"] = "range"
+MOST_WINDOW_NUMBERS = 2**23  # in one batch: 64 MiB of what is seen, known and answered
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,28 @@ class SentSeries:
     names: tuple[str, ...]
     last: tuple[str, ...]
     windows: Windows
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def single(self) -> list[SentSeries]:
+        """Each series by itself, as an input of a batch."""
+        return [
+            SentSeries((name,), (last,), self.windows.take(place, place + 1))
+            for place, (name, last) in enumerate(zip(self.names, self.last, strict=True))
+        ]
+
+
+def window_numbers(preparation: SeriesPreparation) -> int:
+    """How many numbers one window has: what is seen of the past, what is known of the future, and the forecast."""
+    answered = preparation.targets * (1 + len(preparation.quantiles))
+    past = preparation.lookback * len(preparation.channels)
+    return past + preparation.horizon * (preparation.future + answered)
+
+
+def count_series(facts: SeriesFacts, rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many series these rows may be of, before they are read."""
+    return len({str(row.get(facts.series)) for row in rows}) if facts.series else 1
 
 
 def read_sent_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]], most: int) -> SentSeries:
@@ -92,8 +115,15 @@ def forecast_sent(bundle: Bundle, sent: Sequence[SentSeries]) -> tuple[np.ndarra
     return predictions, found
 
 
+def joined_answers(facts: SeriesFacts, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The answer to one request, from those to its series."""
+    if not facts.series:
+        return answers[0]
+    return {"forecasts": [forecast for answer in answers for forecast in answer["forecasts"]]}
+
+
 def sent_answer(facts: SeriesFacts, forecasts: Sequence[Forecast]) -> dict[str, Any]:
-    """The answer to one request: of one series its forecast, of a model of several series a list of them."""
+    """The answer to one input: of one series its forecast, of a model of several series a list of them."""
     told = [forecast_to_json(facts, forecast) for forecast in forecasts]
     if facts.series:
         return {"forecasts": told}

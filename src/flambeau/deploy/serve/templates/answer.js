@@ -74,7 +74,10 @@ function showAnswer(model, answer, time) {
     headline.append(make("span", {}, "labels with a probability above 50 %"));
   } else {
     headline.append(make("b", {}, String(answer.label)));
-    headline.append(make("span", {}, "with a probability of " + percent(answer.probabilities[answer.label])));
+    const own = (answer.probabilities || {})[answer.label];
+    // below the threshold the label is no class
+    const told = own === undefined ? "below the threshold; the likeliest has " + percent(ranked[0][1]) : "with a probability of " + percent(own);
+    headline.append(make("span", {}, told));
   }
   const strange = (answer.strange || []).map((item) => (typeof item === "string" ? item : item.message));
   say(headline.textContent + ". " + strange.map(sentence).join(" "));

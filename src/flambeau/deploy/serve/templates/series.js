@@ -2,6 +2,8 @@
 
 const DRAWING = { width: 640, height: 260, left: 52, right: 12, top: 12, bottom: 26 };
 const FIRST_TIMES = 12;
+// more are cut off, as the server refuses them; a forecast reads only the last ones
+const MOST_ROWS = 5000;
 
 /** Arguments as of `pictureForm`. */
 function seriesForm(model, place, page) {
@@ -51,7 +53,9 @@ function seriesForm(model, place, page) {
     told.classList.toggle("wrong", Boolean(found.problem));
     told.textContent = found.problem || count(found.rows.length, "row") + " read.";
     if (found.problem) return;
-    sent = found.rows;
+    const most = Math.max(MOST_ROWS, 2 * facts.lookback);
+    sent = facts.series ? found.rows : found.rows.slice(-most);
+    if (sent.length < found.rows.length) told.textContent += " The last " + count(sent.length, "row") + " are sent, the newest of which must be last.";
     page.send({ rows: sent });
   }
 
