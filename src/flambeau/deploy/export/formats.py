@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -55,10 +54,7 @@ def check_request(request: Request) -> None:
 def exporting(request: Request, action: Callable[[], None]) -> None:
     """Do it; whatever an exporter raises becomes a ModelError with its own first telling line."""
     try:
-        with warnings.catch_warnings():
-            # torch's own decomposition of recurrent layers
-            warnings.filterwarnings("ignore", message="_check_is_size", category=FutureWarning)
-            action()
+        action()
     except FlambeauError:
         raise
     except Exception as error:  # exporters raise almost anything about a person's own module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,12 @@ def write_onnx(
     """
     program = exported_program(graph, inputs, example)
     names = [f"raw_{position}" for position in range(len(inputs))]
-    converted = torch.onnx.export(
-        program, (), dynamo=True, verbose=False, input_names=names, output_names=["answer"]
-    )
+    with warnings.catch_warnings():
+        # torch's own decomposition of recurrent layers
+        warnings.filterwarnings("ignore", message="_check_is_size", category=FutureWarning)
+        converted = torch.onnx.export(
+            program, (), dynamo=True, verbose=False, input_names=names, output_names=["answer"]
+        )
     assert converted is not None
     model = with_raw_inputs(converted.model_proto, inputs, metadata["output"]["name"])
     add_metadata(model, metadata)

@@ -53,6 +53,8 @@ def exported_program(
     with torch.no_grad(), warnings.catch_warnings():
         # torch's recurrent layers keep a second list of their own weights
         warnings.filterwarnings("ignore", message=r"The tensor attributes? .*_flat_weights")
+        # and are taken apart by a function of torch's own that will go
+        warnings.filterwarnings("ignore", message="_check_is_size", category=FutureWarning)
         program = torch.export.export(graph, example, dynamic_shapes=shapes, strict=False)
     for module in program.graph_module.modules():
         if isinstance(module, torch.fx.GraphModule):
