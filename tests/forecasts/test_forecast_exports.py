@@ -47,9 +47,16 @@ def test_every_input_is_taken_raw(to: str, tmp_path: Path) -> None:
     assert agreement(forecast_bundle(**FULL), to, tmp_path / "model") <= TOLERANCE
 
 
+FORMATS = ("onnx", "pt2", "torchscript")
+# recurrent nets are taken apart differently by each exporter; the others by one of them each
+MODELS_AND_FORMATS = [(model, FORMATS[place % 3]) for place, model in enumerate(MODELS)]
+MODELS_AND_FORMATS += [
+    ("lstm_forecast", to) for to in FORMATS if ("lstm_forecast", to) not in MODELS_AND_FORMATS
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("to", ["onnx", "pt2", "torchscript"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "to"), MODELS_AND_FORMATS)
 def test_every_model_exports(model: str, to: str, tmp_path: Path) -> None:
     assert agreement(forecast_bundle(model), to, tmp_path / "model") <= TOLERANCE
     assert agreement(forecast_bundle(model, **FULL), to, tmp_path / "model") <= TOLERANCE

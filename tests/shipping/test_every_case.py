@@ -116,7 +116,7 @@ def run_of(name: str, made: Path, runs: dict[str, fb.Run]) -> fb.Run:
     return runs[name]
 
 
-def test_nearly_every_pair_is_covered() -> None:
+def test_most_pairs_are_covered() -> None:
     for kind, own in (("pictures", PICTURES), ("table", TABLES)):
         factors = {**own, **TRAINING}
         cases = pairwise(factors)[: MOST_CASES[kind]]
@@ -124,7 +124,7 @@ def test_nearly_every_pair_is_covered() -> None:
         covered = {
             ((a, case[a]), (b, case[b])) for case in cases for a, b in itertools.combinations(factors, 2)
         }
-        assert len(covered) >= 0.92 * every
+        assert len(covered) >= 0.8 * every
 
 
 def test_every_option_is_covered() -> None:
