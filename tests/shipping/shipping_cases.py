@@ -193,7 +193,7 @@ def shipped_cases() -> list[str]:
     seen: set[tuple[str, str]] = set()
     chosen = []
     for name, settings in all_cases():
-        # tests/export exports and serves every encoder of texts
+        # tests/export has every encoder of texts
         if name.startswith("text-") and name not in ("text-bag", "text-mixed"):
             continue
         shown = {(key, str(value)) for key, value in settings.items() if key.startswith(SHOWN)}
