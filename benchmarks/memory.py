@@ -24,7 +24,7 @@ from torch import nn
 from flambeau.models.cnn import SmallResNet
 from flambeau.models.recompute import recompute_blocks
 from flambeau.models.resnet import ResNet
-from flambeau.stages.work import measure_memory
+from flambeau.stages.engine.work import measure_memory
 
 GIGA = 1e9
 BATCH = 64

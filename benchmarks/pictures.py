@@ -34,7 +34,7 @@ from torchvision.transforms import v2
 from flambeau.data.batches import Batches, gather_pixels
 from flambeau.data.cache import cached_pictures
 from flambeau.data.cache_store import clear_cache
-from flambeau.data.pictures import digest_pictures
+from flambeau.data.pictures.source import digest_pictures
 from flambeau.data.samples import PictureFiles, Samples
 from flambeau.schema import Schema
 from flambeau.transforms.augment import augment_pictures, change_pictures

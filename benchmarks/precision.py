@@ -30,7 +30,7 @@ from flambeau.models.tabm import TabM
 from flambeau.planning.machine import describe_machine
 from flambeau.planning.numbers import fit_numbers_to_work, plan_numbers
 from flambeau.recipe import Choices, Recipe
-from flambeau.stages.work import measure_work
+from flambeau.stages.engine.work import measure_work
 
 SECONDS_A_MODEL = 4.0
 SLOWER_ALLOWED, FASTER_REQUIRED = 0.95, 2.0

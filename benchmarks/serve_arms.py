@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from PIL import Image
 
-from flambeau.data.rows import rows_as_columns
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.answer import describe_prediction, predict_inputs
 from flambeau.deploy.bundle import Bundle, load_bundle
 

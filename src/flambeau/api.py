@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from flambeau.data.series import series_of_rows
+from flambeau.data.series.series import series_of_rows
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.forecasts import forecast_samples, forecast_to_json
 from flambeau.deploy.predict import predict, predict_rows
@@ -98,7 +98,7 @@ class Run:
         Raises:
             UsageError: the model makes no pictures, or the count is out of range.
         """
-        from flambeau.deploy.sampling import sample_array
+        from flambeau.deploy.making.sampling import sample_array
 
         return sample_array(self.bundle, count, seed, self.folder.path)
 

@@ -18,13 +18,24 @@ from flambeau.planning.named import plan_named
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder, find_run
-from flambeau.stages.alone import answer_alone, trainings_of_parts
 from flambeau.stages.concluding import conclude, temperature_of
 from flambeau.stages.dividing import check_split, divide
+from flambeau.stages.engine.head import whole_model
+from flambeau.stages.engine.ranks import (
+    check_alike,
+    choose_sharing,
+    make_journal,
+    needs_trial,
+    settle_devices,
+    share_machine,
+    take_first,
+    tell_other_count,
+)
+from flambeau.stages.engine.sharing import unshared
+from flambeau.stages.engine.speed import choose_length
 from flambeau.stages.explaining import explained
 from flambeau.stages.flows import flow_of, refuse_start
-from flambeau.stages.generate import carry_out_generation
-from flambeau.stages.head import whole_model
+from flambeau.stages.generate.flow import carry_out_generation
 from flambeau.stages.journal import Listener
 from flambeau.stages.judging import Judged, join_judged
 from flambeau.stages.keeping import (
@@ -38,18 +49,8 @@ from flambeau.stages.material import (
     read_samples,
     require_trainable,
 )
-from flambeau.stages.pickled import convert_pickle
-from flambeau.stages.ranks import (
-    check_alike,
-    choose_sharing,
-    make_journal,
-    needs_trial,
-    settle_devices,
-    share_machine,
-    take_first,
-    tell_other_count,
-)
-from flambeau.stages.series import all_rows
+from flambeau.stages.mixed.alone import answer_alone, trainings_of_parts
+from flambeau.stages.series.feed import all_rows
 from flambeau.stages.setting import (
     check_files,
     count_trainings,
@@ -57,13 +58,12 @@ from flambeau.stages.setting import (
     trust_own_model,
     with_full_paths,
 )
-from flambeau.stages.sharing import unshared
-from flambeau.stages.speed import choose_length
-from flambeau.stages.start import keep_start, kept_start, only_untouched, prepare_start, read_start
-from flambeau.stages.texts import choose_text_length
+from flambeau.stages.starting.pickled import convert_pickle
+from flambeau.stages.starting.start import keep_start, kept_start, only_untouched, prepare_start, read_start
+from flambeau.stages.texts.feed import choose_text_length
+from flambeau.stages.texts.unknown import threshold_of_folds
 from flambeau.stages.trackers import check_trackers, followed
 from flambeau.stages.trainings import Fitted, Member, Trainings
-from flambeau.stages.unknown import threshold_of_folds
 from flambeau.training.distributed import ALONE, Ranks
 from flambeau.training.session import run_session
 

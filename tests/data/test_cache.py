@@ -16,7 +16,7 @@ from PIL import Image
 from flambeau.data import cache, cache_store
 from flambeau.data.cache import CachedPictures, cached_pictures
 from flambeau.data.cache_store import cache_entries, clear_cache, entries_folder
-from flambeau.data.load import fit_pixels, load_picture
+from flambeau.data.pictures.load import fit_pixels, load_picture
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.errors import DataError
 from flambeau.schema import Schema

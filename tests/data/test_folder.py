@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flambeau.data.folder import find_class_folders, match_files, scan_folder
+from flambeau.data.pictures.folder import find_class_folders, match_files, scan_folder
 from flambeau.errors import DataError
 
 

@@ -9,8 +9,8 @@ import pyarrow
 import pytest
 from PIL import Image
 
-from flambeau.data.kinds import infer_columns
-from flambeau.data.table import as_arrow, column_values
+from flambeau.data.tables.kinds import infer_columns
+from flambeau.data.tables.table import as_arrow, column_values
 from flambeau.data.target import learn_target
 from flambeau.errors import DataError
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flambeau.data.arrays import read_arrays
-from flambeau.data.known import place_of_arrays
-from flambeau.data.named import place_of
-from flambeau.data.names import plain_name
+from flambeau.data.known.arrays import place_of_arrays
+from flambeau.data.known.named import place_of
+from flambeau.data.known.names import plain_name
+from flambeau.data.pictures.arrays import read_arrays
 from flambeau.data.read import read
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe

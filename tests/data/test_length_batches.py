@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flambeau.data.batches import Batches
-from flambeau.data.length_batches import arrange_by_length, gather_trimmed, padding_share, token_counts
+from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed, padding_share, token_counts
 
 
 def texts_of(count: int, longest: int = 60) -> Tensor:

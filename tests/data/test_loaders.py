@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, WeightedRandomSampler
 
 import flambeau as fb
-from flambeau.data import loaders
-from flambeau.data.items import read_items
+from flambeau.data.own import loaders
+from flambeau.data.own.items import read_items
 from flambeau.errors import DataError
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.data.check import check_samples
-from flambeau.data.check_texts import check_texts
 from flambeau.data.duplicates import find_duplicates
-from flambeau.data.near_texts import find_near_texts
-from flambeau.data.rows import digest_rows
 from flambeau.data.samples import Samples
+from flambeau.data.tables.rows import digest_rows
+from flambeau.data.texts.check import check_texts
+from flambeau.data.texts.near_texts import find_near_texts
 from flambeau.recipe import Recipe
 from flambeau.schema import Column, Schema
 

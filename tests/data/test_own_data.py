@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from flambeau.data import items as items_module
-from flambeau.data.items import read_items
-from flambeau.data.own_data import keep_items, open_own_data, source_of_items, trust_own_data
+from flambeau.data.own import items as items_module
+from flambeau.data.own.items import read_items
+from flambeau.data.own.own_data import keep_items, open_own_data, source_of_items, trust_own_data
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureArray
 from flambeau.errors import DataError

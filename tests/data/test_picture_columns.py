@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 from PIL import Image
 
-from flambeau.data.picture_paths import PictureFile, picture_files, picture_values
+from flambeau.data.pictures.paths import PictureFile, picture_files, picture_values
 from flambeau.data.read import read
 from flambeau.data.read_inputs import read_inputs
 from flambeau.data.samples import PictureFiles, Samples

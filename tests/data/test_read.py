@@ -14,8 +14,8 @@ from PIL import Image
 
 from flambeau.data.read import read, read_test
 from flambeau.data.read_inputs import read_inputs
-from flambeau.data.rows import digest_rows, rows_as_columns
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
+from flambeau.data.tables.rows import digest_rows, rows_as_columns
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.recipe.options import DataOptions, SplitOptions
@@ -161,7 +161,7 @@ def test_digests_of_rows_know_values_not_targets_order_or_process(tmp_path: Path
     swapped = {"b": columns["a"], "a": columns["b"]}
     assert digest_rows(swapped, 3)[0] != expected[0]
     code = (
-        "import numpy as np; from flambeau.data.rows import digest_rows; print(digest_rows({'a': "
+        "import numpy as np; from flambeau.data.tables.rows import digest_rows; print(digest_rows({'a': "
         "np.array([1.0, np.nan, 0.0]), 'b': np.array(['x', None, 'y'], dtype=object)}, 3))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flambeau.data.archive import ArchiveLimits, extract, is_archive
+from flambeau.data.pictures.archive import ArchiveLimits, extract, is_archive
 from flambeau.errors import DataError
 
 
@@ -85,7 +85,7 @@ def test_limits_hold_while_unpacking(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flambeau.data.archive._RATIO_IS_CHECKED_FROM_BYTES", 2**20)
+    monkeypatch.setattr("flambeau.data.pictures.archive._RATIO_IS_CHECKED_FROM_BYTES", 2**20)
     path = write_zip(tmp_path / "bomb.zip", {"zeros": bytes(2**23)})
     with pytest.raises(DataError, match="more than 200 times its size"):
         extract(path, tmp_path / "cache")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flambeau.data.arrays import images_as_pixels, read_arrays, read_idx
+from flambeau.data.pictures.arrays import images_as_pixels, read_arrays, read_idx
 
 GREY = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)
 

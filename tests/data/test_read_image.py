@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flambeau.data.image import decode_picture, picture_loses_depth, picture_size
+from flambeau.data.pictures.image import decode_picture, picture_loses_depth, picture_size
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

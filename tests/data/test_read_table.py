@@ -10,9 +10,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from flambeau.data.rows import open_table
-from flambeau.data.spelling import MISSING_SPELLINGS, spell_category
-from flambeau.data.table import column_values, read_table
+from flambeau.data.tables.rows import open_table
+from flambeau.data.tables.spelling import MISSING_SPELLINGS, spell_category
+from flambeau.data.tables.table import column_values, read_table
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from flambeau.data.samples import Samples
-from flambeau.data.series import forecast_inputs, read_series, read_series_inputs, series_of_rows
-from flambeau.data.series_columns import find_prices
-from flambeau.data.series_step import infer_step
-from flambeau.data.series_times import NO_TIME
+from flambeau.data.series.columns import find_prices
+from flambeau.data.series.series import forecast_inputs, read_series, read_series_inputs, series_of_rows
+from flambeau.data.series.step import infer_step
+from flambeau.data.series.times import NO_TIME
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import with_settings

@@ -9,12 +9,12 @@ import pyarrow
 import pytest
 
 from flambeau.data.samples import Samples
-from flambeau.data.series import series_of_table
-from flambeau.data.series_step import apart, infer_step
-from flambeau.data.series_times import NO_TIME, read_times
+from flambeau.data.series.series import series_of_table
+from flambeau.data.series.step import apart, infer_step
+from flambeau.data.series.times import NO_TIME, read_times
 from flambeau.errors import DataError
 from flambeau.schema import Schema, SeriesFacts
-from flambeau.stages.series import origins_of
+from flambeau.stages.series.feed import origins_of
 
 DAY = 86_400
 

@@ -12,9 +12,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from flambeau.data.image import decode_picture
-from flambeau.data.named import at_place, clear_made, made_bytes, place_of
-from flambeau.data.names import DATA_WORDS, SYNTHETIC_KINDS, is_data_name, read_synthetic_name
+from flambeau.data.known.named import at_place, clear_made, made_bytes, place_of
+from flambeau.data.known.names import DATA_WORDS, SYNTHETIC_KINDS, is_data_name, read_synthetic_name
+from flambeau.data.pictures.image import decode_picture
 from flambeau.data.read import read
 from flambeau.data.synthetic.make import MAKERS, synthetic_settings
 from flambeau.errors import DataError

@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from flambeau.data.check_series import check_series, check_windows
 from flambeau.data.samples import Samples
-from flambeau.data.series import read_series
+from flambeau.data.series.check import check_series, check_windows
+from flambeau.data.series.series import read_series
+from flambeau.data.series.time_split import folds_by_time, split_by_time
+from flambeau.data.series.windows import (
+    gather_past,
+    stretches_of,
+    target_tensor,
+    target_windows,
+    usable_origins,
+)
 from flambeau.data.split import Split
-from flambeau.data.time_split import folds_by_time, split_by_time
-from flambeau.data.windows import gather_past, stretches_of, target_tensor, target_windows, usable_origins
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import with_settings

@@ -16,13 +16,13 @@ import torch
 from small_bundles import alter, sign, write_bundle
 from test_bundle_loads import trial_inputs
 
-from flambeau.data.rows import rows_as_columns
 from flambeau.data.samples import PictureArray, Samples
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.answer import answer_to_json, describe_prediction
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.card import read_card_parts, write_card
-from flambeau.deploy.familiar import predict_and_compare
-from flambeau.deploy.familiar_files import load_familiar
+from flambeau.deploy.card.card import read_card_parts, write_card
+from flambeau.deploy.familiar.familiar import predict_and_compare
+from flambeau.deploy.familiar.files import load_familiar
 from flambeau.deploy.files import OPTIONAL, check_files
 from flambeau.errors import FlambeauError, RunError
 from flambeau.records.files import to_json

@@ -13,11 +13,11 @@ import torch
 from small_bundles import picture_bundle, table_bundle
 
 from flambeau.deploy.bundle import Bundle, Preparation, load_bundle, save_bundle
-from flambeau.deploy.chatting import ChatBot
-from flambeau.deploy.checks import check_model
-from flambeau.deploy.checks_series import series_faults, series_preparation_faults
-from flambeau.deploy.making import most_samples, sample_pixels
-from flambeau.deploy.writing import continue_text
+from flambeau.deploy.checks.checks import check_model
+from flambeau.deploy.checks.series import series_faults, series_preparation_faults
+from flambeau.deploy.making.making import most_samples, sample_pixels
+from flambeau.deploy.writing.chatting import ChatBot
+from flambeau.deploy.writing.writing import continue_text
 from flambeau.errors import FlambeauError, ModelError, RunError, UsageError
 from flambeau.evaluation.decide import choose_sure_classes
 from flambeau.models.build import ModelSpec, build_model, ensemble_spec

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from small_bundles import BUNDLES, alter, scores_of, write_bundle
 
-from flambeau.deploy.card import CardParts, read_card_parts, write_card
-from flambeau.deploy.markdown import number, plain, table
+from flambeau.deploy.card.card import CardParts, read_card_parts, write_card
+from flambeau.deploy.card.markdown import number, plain, table
 from flambeau.errors import FlambeauError, RunError
 from flambeau.schema import Column
 

@@ -16,9 +16,9 @@ from flambeau.data.read import read
 from flambeau.data.samples import PictureArray
 from flambeau.deploy.answer import predict_inputs
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.familiar import Familiar, predict_and_compare
-from flambeau.deploy.familiar_files import load_familiar, read_familiar, save_familiar
-from flambeau.deploy.familiar_fit import MOST_ROWS, fit_familiar, rows_to_compare
+from flambeau.deploy.familiar.familiar import Familiar, predict_and_compare
+from flambeau.deploy.familiar.files import load_familiar, read_familiar, save_familiar
+from flambeau.deploy.familiar.fit import MOST_ROWS, fit_familiar, rows_to_compare
 from flambeau.deploy.files import FAMILIAR
 from flambeau.errors import RunError
 from flambeau.models.build import ModelSpec

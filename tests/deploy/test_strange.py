@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flambeau.data.rows import rows_as_columns
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.batch.strange import tell_rows
+from flambeau.deploy.familiar.strange import Strangeness
 from flambeau.deploy.serve.drift import Strange, TableWatch
-from flambeau.deploy.strange import Strangeness
 from flambeau.schema import Column, Schema
 from flambeau.transforms.table import TablePreparation, fit_table
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from flambeau.data.rows import rows_as_columns
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.bundle import Bundle, Preparation
-from flambeau.deploy.why import explain_picture, explain_row
+from flambeau.deploy.why.why import explain_picture, explain_row
 from flambeau.errors import UsageError
 from flambeau.models.build import ModelSpec
 from flambeau.schema import Column, Schema

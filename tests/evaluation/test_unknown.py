@@ -9,7 +9,7 @@ import pytest
 
 from flambeau.evaluation.unknown import choose_threshold, score_unknown
 from flambeau.stages.judging import Judged, join_judged
-from flambeau.stages.unknown import threshold_of_folds
+from flambeau.stages.texts.unknown import threshold_of_folds
 
 
 def answers(*confident: tuple[int, float]) -> np.ndarray:

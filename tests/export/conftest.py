@@ -10,7 +10,7 @@ from export_bundles import some_columns
 from PIL import Image
 
 import flambeau as fb
-from flambeau.data.image import picture_size
+from flambeau.data.pictures.image import picture_size
 
 QUICK = {"epochs": 2, "threads": 1, "folds": 0, "batch_size": 16, "evaluation": {"baselines": False}}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from export_bundles import KINDS, table_bundle
 
-from flambeau.data.rows import rows_as_columns
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.example import example_text
 from flambeau.deploy.export.inputs import column_as_raw, raw_inputs

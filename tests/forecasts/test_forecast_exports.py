@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from forecast_bundles import MODELS, WEEK, forecast_bundle, past_rows
 
-from flambeau.data.series import series_of_rows
+from flambeau.data.series.series import series_of_rows
 from flambeau.deploy.bundle import Bundle, save_bundle
 from flambeau.deploy.export.agreement import TOLERANCE, compare
 from flambeau.deploy.export.describe import describe_output

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import flambeau as fb
-from flambeau.data.named import place_of
+from flambeau.data.known.named import place_of
 from flambeau.deploy.bundle import load_bundle, weights_digest
 from flambeau.deploy.eject import eject
 from flambeau.deploy.eject.check import check_script

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from forecast_bundles import HORIZON, LOOKBACK, MODELS, forecast_bundle, past_rows
 
-from flambeau.data.series import series_of_rows
+from flambeau.data.series.series import series_of_rows
 from flambeau.deploy.batch.forecast_file import column_name
 from flambeau.deploy.bundle import Bundle, load_bundle, save_bundle, write_versions
 from flambeau.deploy.forecasts import forecast_samples, forecast_to_json, last_windows, times_in_words

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flambeau.data.corpus import WindowBatches, part_borders, read_corpus
-from flambeau.data.corpus_source import open_corpus
-from flambeau.data.text_files import decode_text, read_text_file
+from flambeau.data.corpus.corpus import WindowBatches, part_borders, read_corpus
+from flambeau.data.corpus.source import open_corpus
+from flambeau.data.texts.files import decode_text, read_text_file
 from flambeau.errors import DataError
 from flambeau.evaluation.ngrams import token_intervals
 from flambeau.recipe import Recipe

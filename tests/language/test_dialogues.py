@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flambeau.data.chat_files import looks_like_chat
-from flambeau.data.dialogues import read_dialogues
+from flambeau.data.dialogue.files import read_dialogues
+from flambeau.data.dialogue.recognise import looks_like_chat
 from flambeau.errors import DataError
 from flambeau.evaluation.chat import (
     answer_chances,

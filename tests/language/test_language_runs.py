@@ -15,9 +15,9 @@ import flambeau as fb
 from flambeau.cli.main import flambeau
 from flambeau.cli.predict_text import answer_texts
 from flambeau.deploy.bundle import load_bundle
-from flambeau.deploy.chatting import ChatBot
 from flambeau.deploy.eject import eject
 from flambeau.deploy.eject.check import check_script
+from flambeau.deploy.writing.chatting import ChatBot
 from flambeau.errors import RecipeError, UsageError
 from flambeau.recipe import Recipe
 from flambeau.records import RunFolder

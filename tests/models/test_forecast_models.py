@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
-from flambeau.data.windows import gather_past, target_tensor
+from flambeau.data.series.windows import gather_past, target_tensor
 from flambeau.models.forecast import (
     DLinearForecast,
     LinearForecast,

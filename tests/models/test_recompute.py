@@ -13,7 +13,7 @@ from flambeau.models.mlp import MLP
 from flambeau.models.recompute import find_blocks, recompute_blocks
 from flambeau.models.resnet import ResNet
 from flambeau.models.tabm import TabM
-from flambeau.stages.work import largest_fitting, measure_memory, measure_work
+from flambeau.stages.engine.work import largest_fitting, measure_memory, measure_work
 
 
 def pictures(side: int = 12) -> tuple[Tensor, ...]:

@@ -11,8 +11,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from flambeau.data import delimited
-from flambeau.data.table import column_values, read_table
+from flambeau.data.tables import delimited
+from flambeau.data.tables.table import column_values, read_table
 from flambeau.deploy.batch import blocks, delimited_blocks, json_blocks
 from flambeau.deploy.batch.formats import open_blocks
 

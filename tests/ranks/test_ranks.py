@@ -20,8 +20,8 @@ from flambeau.errors import DeviceError, RecipeError, RunError
 from flambeau.pipeline import train
 from flambeau.recipe import Choices, Recipe, with_settings
 from flambeau.records.environment import usable_cores
-from flambeau.stages import ranks as ranks_stage
-from flambeau.stages.ranks import (
+from flambeau.stages.engine import ranks as ranks_stage
+from flambeau.stages.engine.ranks import (
     LOST_SENTENCE,
     LostProcessError,
     check_device,
@@ -31,7 +31,7 @@ from flambeau.stages.ranks import (
     tell_other_count,
     understood,
 )
-from flambeau.stages.sharing import check_sharding
+from flambeau.stages.engine.sharing import check_sharding
 from flambeau.training.distributed import ALONE, Ranks, draws_at_random, has_batch_statistics, is_lost_process
 from flambeau.training.sharded import blocks_of
 

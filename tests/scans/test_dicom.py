@@ -15,9 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing
 from pydicom.uid import RLELossless
 
-from flambeau.data.dicom import decode_dicom, dicom_size, load_dicom
-from flambeau.data.image import TooManyPixelsError
-from flambeau.data.scans import is_unnamed_scan, load_any, scan_kind, size_of_any
+from flambeau.data.pictures.image import TooManyPixelsError
+from flambeau.data.scans.dicom import decode_dicom, dicom_size, load_dicom
+from flambeau.data.scans.scans import is_unnamed_scan, load_any, scan_kind, size_of_any
 
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65
 

@@ -10,9 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from flambeau.data.image import TooManyPixelsError
-from flambeau.data.nifti import decode_nifti, load_nifti, nifti_size
-from flambeau.data.scans import load_any, scan_kind
+from flambeau.data.pictures.image import TooManyPixelsError
+from flambeau.data.scans.nifti import decode_nifti, load_nifti, nifti_size
+from flambeau.data.scans.scans import load_any, scan_kind
 
 SHAPE = (5, 6, 7)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)

@@ -12,13 +12,13 @@ from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from flambeau.data.check import check_parts
-from flambeau.data.dicom import dicom_tags
 from flambeau.data.duplicates import find_duplicates
-from flambeau.data.image import TooManyPixelsError
 from flambeau.data.join import join_test
-from flambeau.data.patients import find_patients
+from flambeau.data.pictures.image import TooManyPixelsError
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureFiles
+from flambeau.data.scans.dicom import dicom_tags
+from flambeau.data.scans.patients import find_patients
 from flambeau.recipe import Recipe
 from flambeau.schema import Finding
 

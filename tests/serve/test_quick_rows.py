@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flambeau.data.rows import rows_as_columns
-from flambeau.data.spelling import MISSING_SPELLINGS
+from flambeau.data.tables.rows import rows_as_columns
+from flambeau.data.tables.spelling import MISSING_SPELLINGS
 from flambeau.deploy.serve.rows import quick_columns
 from flambeau.errors import DataError
 from flambeau.schema import Column, Schema

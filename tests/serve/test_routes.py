@@ -15,7 +15,7 @@ import pytest
 from served import CLASSES, ROW, picture
 from starlette.testclient import TestClient
 
-from flambeau.data.load import load_picture
+from flambeau.data.pictures.load import load_picture
 from flambeau.deploy.answer import describe_prediction, predict_inputs
 from flambeau.deploy.bundle import load_bundle
 from flambeau.deploy.serve.limits import Limits

@@ -23,7 +23,7 @@ from flambeau.deploy.serve.limits import RefusalError
 from flambeau.deploy.serve.metrics import Metrics
 from flambeau.deploy.serve.models import Loaded
 from flambeau.deploy.serve.sent_pictures import unpack_pictures
-from flambeau.deploy.why_mixed import explain_mixed
+from flambeau.deploy.why.mixed import explain_mixed
 from flambeau.errors import DataError
 from flambeau.models.build import ModelSpec, build_model
 from flambeau.schema import Column, PictureFacts, Schema, SeriesFacts

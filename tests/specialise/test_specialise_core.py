@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from flambeau.data.batches import Batches, gather_tensors
-from flambeau.data.load import load_picture
+from flambeau.data.pictures.load import load_picture
 from flambeau.deploy.eject.loop_facts import LoopFacts
 from flambeau.deploy.eject.usual_facts import usual_facts
 from flambeau.deploy.specialise.closure import gather_script

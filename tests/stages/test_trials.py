@@ -15,13 +15,13 @@ from flambeau.pipeline import train
 from flambeau.planning.numbers import Work, wrong_numbers
 from flambeau.planning.rules import plan_schedule
 from flambeau.recipe import Choices, Recipe, load_recipe, with_settings
-from flambeau.stages import speed
-from flambeau.stages.finders import RateTest, find_batch, find_rate, run_range_test
+from flambeau.stages.engine import speed
+from flambeau.stages.engine.finders import RateTest, find_batch, find_rate, run_range_test
+from flambeau.stages.engine.memory_limit import SHARE_OF_KEPT, keep_memory_limit, while_it_fits
+from flambeau.stages.engine.speed import set_epochs
+from flambeau.stages.engine.timing import HOPELESS, ROUNDS_OF_TUNING, Numbers, tune_precision, ways_to_compute
+from flambeau.stages.engine.work import Memory
 from flambeau.stages.journal import Journal
-from flambeau.stages.memory_limit import SHARE_OF_KEPT, keep_memory_limit, while_it_fits
-from flambeau.stages.speed import set_epochs
-from flambeau.stages.timing import HOPELESS, ROUNDS_OF_TUNING, Numbers, tune_precision, ways_to_compute
-from flambeau.stages.work import Memory
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 PLAIN = Work(operations=4e9, products=10, calls=60, convolutions=True, grouped=False, narrow=False)
@@ -99,7 +99,7 @@ def test_tuning_fixes_the_fastest_and_gives_up_hopeless_ways(
         assert most < 60
         return [{fastest: 1.0, hopeless: HOPELESS}.get(way, 2.0)]
 
-    monkeypatch.setattr("flambeau.stages.timing.step_seconds", step_seconds)
+    monkeypatch.setattr("flambeau.stages.engine.timing.step_seconds", step_seconds)
     wrong = {"bf16": "it is wrong here", "fp16": "this is a CPU"}
     tune_precision(make, choices, journal, pictures=True, wrong=wrong)
     assert timed.count(fastest) == ROUNDS_OF_TUNING
@@ -130,7 +130,7 @@ def test_tuning_of_lbfgs_ends_in_a_model(
         ]
         return [0.1 if all(layouts) else 1.0]
 
-    monkeypatch.setattr("flambeau.stages.timing.step_seconds", step_seconds)
+    monkeypatch.setattr("flambeau.stages.engine.timing.step_seconds", step_seconds)
     wanted = with_settings(Recipe(), {**TINY, "training.optimizer.name": "lbfgs", "device": "cpu"})
     run = train(str(data), wanted, out=tmp_path / "run", tune=True, listener=records.append)
     assert load_recipe(run.recipe).training.memory_format == "contiguous"
@@ -191,7 +191,7 @@ def test_memory_that_runs_out_in_a_finder_halves_the_samples_at_once(
             raise torch.OutOfMemoryError("out of memory")
         return run_range_test(parts)
 
-    monkeypatch.setattr("flambeau.stages.finders.run_range_test", test_of_rates)
+    monkeypatch.setattr("flambeau.stages.engine.finders.run_range_test", test_of_rates)
     wanted = with_settings(Recipe(), {**TINY, "training.lr_finder": True, "training.batch_size": 32})
     run = train("wine", wanted, out=tmp_path / "run")
     assert tries == [0, 16, 8]
@@ -258,7 +258,7 @@ def test_a_rate_from_samples_that_other_folds_test_is_told_as_such(
 def memory_limited(training: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Choices:
     """The limit kept where 16 samples fit as they are, and 64 with blocks computed again."""
     memory = Memory(fixed=0, kept=4e6, kept_recomputing=1e6)
-    monkeypatch.setattr("flambeau.stages.memory_limit.memory_of", lambda parts: memory)
+    monkeypatch.setattr("flambeau.stages.engine.memory_limit.memory_of", lambda parts: memory)
     limit = 64.1e-3 / SHARE_OF_KEPT
     choices = choices_of({"batch_size": 64, "memory_limit_gb": limit, **training})
     keep_memory_limit(lambda: SimpleNamespace(), choices)  # type: ignore[arg-type,return-value]

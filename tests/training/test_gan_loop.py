@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flambeau.data.batches import Batches, gather_tensors
-from flambeau.data.noise import draw_noise
+from flambeau.data.pictures.noise import draw_noise
 from flambeau.evaluation.validation import Validation
 from flambeau.models.gan import Discriminator, Generator, begin_discriminator, begin_generator
 from flambeau.training.average import averaged_copy

@@ -12,7 +12,7 @@ from torch import nn
 
 from flambeau.data.batches import Batches, gather_tensors, share_of_step
 from flambeau.errors import RecipeError
-from flambeau.stages.sharing import check_steps, least_micro_batch
+from flambeau.stages.engine.sharing import check_steps, least_micro_batch
 from flambeau.training.distributed import Ranks, draws_at_random
 
 

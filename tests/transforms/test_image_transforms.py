@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
-from flambeau.data.load import load_picture
+from flambeau.data.pictures.load import load_picture
 from flambeau.transforms import image
 from flambeau.transforms.augment import (
     augment_pictures,

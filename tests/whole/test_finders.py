@@ -16,7 +16,7 @@ from flambeau.errors import FlambeauError, ModelError, RecipeError
 from flambeau.planning.numbers import check_finders, leave_to_finders
 from flambeau.recipe import Choices, Recipe, load_recipe
 from flambeau.recipe.short_names import long_setting
-from flambeau.stages.finders import (
+from flambeau.stages.engine.finders import (
     FEWEST_STEPS,
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -25,8 +25,8 @@ from flambeau.stages.finders import (
     rate_of_step,
     rate_told_by,
 )
-from flambeau.stages.memory_limit import FEWEST_AT_ONCE, GIGA, SHARE_OF_KEPT, memory_of
-from flambeau.stages.work import Memory
+from flambeau.stages.engine.memory_limit import FEWEST_AT_ONCE, GIGA, SHARE_OF_KEPT, memory_of
+from flambeau.stages.engine.work import Memory
 
 SMALL: dict[str, Any] = {
     "epochs": 1,
@@ -158,7 +158,7 @@ def test_a_limit_of_memory_is_kept_by_smaller_parts(
         measured.append(memory_of(parts))
         return measured[-1]
 
-    monkeypatch.setattr("flambeau.stages.memory_limit.memory_of", measuring)
+    monkeypatch.setattr("flambeau.stages.engine.memory_limit.memory_of", measuring)
     plenty, records = trained(arrays, tmp_path / "plenty", batch_size=64, training={"memory_limit_gb": 4.0})
     assert last_choice(records, "training.recompute")["value"] is False
     whole = load_recipe(plenty.folder.recipe).training
@@ -196,7 +196,7 @@ def test_without_a_compiler_it_goes_on_uncompiled_and_says_so(
         asked.append(device)
         return "there is no C++ compiler"
 
-    monkeypatch.setattr("flambeau.stages.compiling.missing_compiler", missing)
+    monkeypatch.setattr("flambeau.stages.engine.compiling.missing_compiler", missing)
     run, records = trained("wine", tmp_path / "run", training={"compile": True})
     assert load_recipe(run.folder.recipe).training.compile is False
     assert "no C++ compiler" in last_choice(records, "training.compile")["reason"]

@@ -17,9 +17,9 @@ from flambeau.deploy.eject.check import check_script
 from flambeau.evaluation.validation import validate_predictions
 from flambeau.recipe import Choices, Recipe, with_settings
 from flambeau.schema import PictureFacts, Schema
-from flambeau.stages import starting_weights
 from flambeau.stages.journal import Journal
-from flambeau.stages.starting_weights import StartingWeights, find_starting_weights
+from flambeau.stages.starting import weights as starting_weights
+from flambeau.stages.starting.weights import StartingWeights, find_starting_weights
 from flambeau.using import verify
 
 NET = """

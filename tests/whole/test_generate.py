@@ -23,7 +23,7 @@ from flambeau.errors import RecipeError, RunError, UsageError
 from flambeau.evaluation.generated import Copies
 from flambeau.pipeline import resume
 from flambeau.records import RunFolder
-from flambeau.stages.generate_judge import collapse_findings, copy_findings, verdict_of
+from flambeau.stages.generate.judging import collapse_findings, copy_findings, verdict_of
 from flambeau.training import clock
 from flambeau.using import evaluate, verify
 

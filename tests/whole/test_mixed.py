@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 import flambeau as fb
 from flambeau.cli.main import run as run_command
-from flambeau.data.rows import rows_as_columns
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.bundle import weights_digest
-from flambeau.deploy.why_mixed import explain_mixed
+from flambeau.deploy.why.mixed import explain_mixed
 from flambeau.errors import DataError, RecipeError, RunError
 from flambeau.records import RunFolder
 from flambeau.using import verify

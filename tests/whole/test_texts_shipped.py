@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 import flambeau as fb
 from flambeau.cli.main import run as run_command
-from flambeau.data.rows import rows_as_columns
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.serve.app import App
 from flambeau.deploy.serve.limits import TEXT_LETTERS, Limits
 from flambeau.deploy.serve.models import Models, load_model
 from flambeau.deploy.serve.page import page_models
-from flambeau.deploy.why_text import cut_in_pieces, explain_texts
+from flambeau.deploy.why.text import cut_in_pieces, explain_texts
 
 WORDS = {"pets": ("cat", "dog", "purr"), "food": ("soup", "bread", "salt")}
 QUICK = {

@@ -16,7 +16,7 @@ import flambeau as fb
 from flambeau.errors import ModelError, RecipeError
 from flambeau.recipe import Recipe, load_recipe
 from flambeau.stages.journal import Journal
-from flambeau.stages.pickled import convert_pickle
+from flambeau.stages.starting.pickled import convert_pickle
 
 RAN = Path("ran")
 

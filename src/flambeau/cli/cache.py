@@ -19,9 +19,9 @@ def command(action: str) -> None:
 
     FLAMBEAU_CACHE moves it; data.cache_gb of the recipe limits it.
     """
-    from flambeau.data.archive import archive_folder_bytes, clear_archives
     from flambeau.data.cache_store import cache_entries, clear_cache, entries_folder  # numpy
-    from flambeau.data.named import clear_made, made_bytes
+    from flambeau.data.known.named import clear_made, made_bytes
+    from flambeau.data.pictures.archive import archive_folder_bytes, clear_archives
     from flambeau.data.places import cache_folder
 
     if action == "clear":

@@ -31,7 +31,7 @@ def command(run_name: str | None, transcript: str | None, write: bool, as_json: 
     """
     run = find_model(run_name)
     from flambeau.deploy.bundle import load_bundle  # torch takes seconds
-    from flambeau.deploy.chatting import ChatBot
+    from flambeau.deploy.writing.chatting import ChatBot
 
     bot = ChatBot(load_bundle(run.model))
     if transcript is None:

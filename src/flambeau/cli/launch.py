@@ -27,7 +27,7 @@ from flambeau.cli.main import STOPPED, run, tell
 from flambeau.cli.stop import resume_command
 from flambeau.errors import DeviceError, RunError
 from flambeau.records.environment import usable_cores
-from flambeau.stages.ranks import LOST_SENTENCE, LostProcessError, check_device, trains_on_cpu
+from flambeau.stages.engine.ranks import LOST_SENTENCE, LostProcessError, check_device, trains_on_cpu
 from flambeau.training.distributed import Ranks, join_ranks
 
 LAUNCHED = "FLAMBEAU_LAUNCHED"  # tells a process that its launcher tells which process was killed

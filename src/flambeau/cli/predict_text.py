@@ -25,7 +25,7 @@ def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> li
         UsageError: the model reads no texts, or other columns besides.
     """
     from flambeau.deploy.bundle import load_bundle  # torch takes seconds
-    from flambeau.deploy.generators import refuse_generator
+    from flambeau.deploy.making.generators import refuse_generator
     from flambeau.deploy.predict import predict_rows
 
     bundle = load_bundle(run.model)
@@ -47,8 +47,8 @@ def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> li
         for answer, text in zip(predict_rows(bundle, rows), texts, strict=True)
     ]
     if explain:
-        from flambeau.data.rows import rows_as_columns
-        from flambeau.deploy.why_text import explain_texts
+        from flambeau.data.tables.rows import rows_as_columns
+        from flambeau.deploy.why.text import explain_texts
 
         for answer, row in zip(answers, rows, strict=True):
             answer["why"] = explain_texts(bundle, rows_as_columns([row], bundle.schema))

@@ -36,7 +36,7 @@ def command(run_name: str | None, devices: int | None, quiet: bool, as_json: boo
         launch(count, recipe.device, run.path, began)
     with make_show(quiet, as_json) as show:
         from flambeau.pipeline import resume  # torch takes seconds
-        from flambeau.stages.ranks import understood
+        from flambeau.stages.engine.ranks import understood
         from flambeau.training.distributed import ALONE
 
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flambeau.data.names import is_data_name
+from flambeau.data.known.names import is_data_name
 from flambeau.deploy.versions.resolve import find_model, is_model_word, is_stored
 from flambeau.deploy.versions.store import model_names
 from flambeau.errors import RunError, did_you_mean

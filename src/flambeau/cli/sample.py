@@ -57,7 +57,7 @@ def command(
 
 def _draw(run: RunFolder, count: int, seed: int, out: str | None, as_json: bool) -> None:
     """Make pictures and tell where they are."""
-    from flambeau.deploy.sampling import sample_run  # torch takes seconds
+    from flambeau.deploy.making.sampling import sample_run  # torch takes seconds
 
     made = sample_run(run, count, seed=seed, out=path_or_none(out))
     if as_json:
@@ -74,7 +74,7 @@ def _draw(run: RunFolder, count: int, seed: int, out: str | None, as_json: bool)
 def _write(run: RunFolder, wishes: dict[str, Any], count: int, seed: int, as_json: bool) -> None:
     """Print texts behind a prompt, with the settings of the run's recipe where none were typed."""
     from flambeau.deploy.bundle import load_bundle  # torch takes seconds
-    from flambeau.deploy.writing import continue_text, unknown_characters
+    from flambeau.deploy.writing.writing import continue_text, unknown_characters
 
     bundle, options = load_bundle(run.model), load_recipe(run.model / "recipe.yaml").language
     prompt = wishes["prompt"] or ""

@@ -63,7 +63,7 @@ def command(
     with make_show(quiet, as_json) as show:
         # Imported here, as torch takes seconds: what was mistyped is told at once.
         from flambeau.pipeline import train
-        from flambeau.stages.ranks import understood
+        from flambeau.stages.engine.ranks import understood
         from flambeau.training.distributed import ALONE
 
         try:

@@ -24,9 +24,9 @@ import psutil
 import torch
 
 from flambeau.data.cache_store import entries_folder, make_room, new_entry, open_entry
-from flambeau.data.load import fit_pixels
+from flambeau.data.pictures.load import fit_pixels
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
-from flambeau.data.scans import load_any
+from flambeau.data.scans.scans import load_any
 from flambeau.errors import DataError
 from flambeau.transforms.image import Interpolation, PictureFit
 from flambeau.transforms.scan import ScanReading

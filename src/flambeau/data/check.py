@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from flambeau.data.check_pictures import check_pictures_on_disk
-from flambeau.data.check_table import check_columns
 from flambeau.data.check_targets import FEWEST_SAMPLES, check_imbalance, check_targets, count_of
-from flambeau.data.check_texts import check_texts
 from flambeau.data.duplicates import Duplicates, texts_of
+from flambeau.data.pictures.check import check_pictures_on_disk
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split
+from flambeau.data.tables.check import check_columns
+from flambeau.data.texts.check import check_texts
 from flambeau.errors import DataError
 from flambeau.recipe.options import Recipe
 from flambeau.schema import Finding

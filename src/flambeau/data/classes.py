@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.table import column_values
+from flambeau.data.tables.table import column_values
 from flambeau.errors import DataError, did_you_mean
 from flambeau.schema import Finding, Task
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flambeau.data.near_duplicates import SMALLEST_SIDE, find_near_pairs
-from flambeau.data.near_texts import find_near_texts
+from flambeau.data.pictures.near_duplicates import SMALLEST_SIDE, find_near_pairs
 from flambeau.data.samples import Samples
+from flambeau.data.texts.near_texts import find_near_texts
 from flambeau.transforms.text import join_texts
 
 

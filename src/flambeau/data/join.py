@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flambeau.data.patients import are_person_codes
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
+from flambeau.data.scans.patients import are_person_codes
 from flambeau.errors import DataError
 
 TEST_PREFIX = "test: "

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from flambeau.data.archive import extract, is_archive
+from flambeau.data.pictures.archive import extract, is_archive
 from flambeau.data.places import cache_folder
-from flambeau.data.spelling import number_of
-from flambeau.data.table import TABLE_SUFFIXES
+from flambeau.data.tables.spelling import number_of
+from flambeau.data.tables.table import TABLE_SUFFIXES
 from flambeau.errors import DataError
 from flambeau.schema import Finding
 

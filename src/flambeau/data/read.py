@@ -7,30 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from flambeau.data.archive import extract, is_archive
-from flambeau.data.arrays import ARRAY_SUFFIXES, is_idx
-from flambeau.data.builtin import open_named
-from flambeau.data.generate import UNLABELLED, apply_target_of, learn_target_of
-from flambeau.data.image import PICTURE_SUFFIXES
-from flambeau.data.kinds import infer_columns
-from flambeau.data.named import place_of
-from flambeau.data.names import DATA_WORDS, plain_name
-from flambeau.data.own_data import open_own_data
-from flambeau.data.picture_columns import with_content, with_picture_facts
-from flambeau.data.pictures import digest_pictures, open_arrays, open_folder, picture_facts
+from flambeau.data.known.builtin import open_named
+from flambeau.data.known.named import place_of
+from flambeau.data.known.names import DATA_WORDS, plain_name
+from flambeau.data.own.own_data import open_own_data
+from flambeau.data.pictures.archive import extract, is_archive
+from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
+from flambeau.data.pictures.columns import with_content, with_picture_facts
+from flambeau.data.pictures.generate import UNLABELLED, apply_target_of, learn_target_of
+from flambeau.data.pictures.image import PICTURE_SUFFIXES
+from flambeau.data.pictures.source import digest_pictures, open_arrays, open_folder, picture_facts
 from flambeau.data.places import cache_folder
-from flambeau.data.rows import (
+from flambeau.data.samples import Samples
+from flambeau.data.series.series import read_series
+from flambeau.data.source import Source
+from flambeau.data.tables.kinds import infer_columns
+from flambeau.data.tables.rows import (
     as_pictures,
     digest_rows,
     open_table,
     require_inputs,
     row_columns,
 )
-from flambeau.data.samples import Samples
-from flambeau.data.series import read_series
-from flambeau.data.source import Source
-from flambeau.data.spelling import number_of
-from flambeau.data.table import TABLE_SUFFIXES
+from flambeau.data.tables.spelling import number_of
+from flambeau.data.tables.table import TABLE_SUFFIXES
 from flambeau.data.target import Target
 from flambeau.errors import DataError, did_you_mean
 from flambeau.recipe import Recipe

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from flambeau.data.arrays import ARRAY_SUFFIXES, is_idx
-from flambeau.data.folder import scan_folder
 from flambeau.data.listing import list_tables, open_if_archive
-from flambeau.data.pictures import open_arrays
-from flambeau.data.rows import require_inputs, row_columns, strange_values
+from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
+from flambeau.data.pictures.folder import scan_folder
+from flambeau.data.pictures.source import open_arrays
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
-from flambeau.data.series import read_series_inputs
+from flambeau.data.series.series import read_series_inputs
 from flambeau.data.source import Notes, core_errors
-from flambeau.data.table import column_values, read_table
-from flambeau.data.texts import TEXT_COLUMN, read_texts, text_inputs
+from flambeau.data.tables.rows import require_inputs, row_columns, strange_values
+from flambeau.data.tables.table import column_values, read_table
+from flambeau.data.texts.texts import TEXT_COLUMN, read_texts, text_inputs
 from flambeau.errors import DataError, did_you_mean
 from flambeau.recipe import Recipe
 from flambeau.schema import Finding, Schema

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from flambeau.data.kinds import require_column
 from flambeau.data.samples import PictureArray, PictureFiles
-from flambeau.data.table import column_values
+from flambeau.data.tables.kinds import require_column
+from flambeau.data.tables.table import column_values
 from flambeau.data.target import TARGET_NAMES
 from flambeau.errors import DataError
 from flambeau.recipe.options import ColumnKind

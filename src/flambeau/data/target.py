@@ -18,8 +18,8 @@ from flambeau.data.classes import (
     natural_key,
     split_labels,
 )
-from flambeau.data.spelling import number_of
-from flambeau.data.table import column_values
+from flambeau.data.tables.spelling import number_of
+from flambeau.data.tables.table import column_values
 from flambeau.errors import DataError
 from flambeau.schema import Finding, Schema, Task
 

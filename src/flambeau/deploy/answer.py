@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from flambeau.data.load import fit_pixels
+from flambeau.data.pictures.load import fit_pixels
 from flambeau.data.samples import PictureFiles, Samples
-from flambeau.data.scans import load_any
+from flambeau.data.scans.scans import load_any
 from flambeau.deploy.bundle import Bundle
+from flambeau.deploy.familiar.strange import unread_picture
 from flambeau.deploy.mixed import row_inputs
-from flambeau.deploy.strange import unread_picture
 from flambeau.errors import ModelError
 from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.decide import choose_sure_classes

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from flambeau import __version__
 from flambeau.data.places import state_folder
-from flambeau.deploy.card import read_card_parts, write_card
-from flambeau.deploy.checks import check_model, check_module, check_preparation, check_schema, typed
+from flambeau.deploy.card.card import read_card_parts, write_card
+from flambeau.deploy.checks.checks import check_model, check_module, check_preparation, check_schema, typed
 from flambeau.deploy.files import (
     CARD,
     FACTS,

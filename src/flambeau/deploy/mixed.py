@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from flambeau.data.load import fit_pixels, load_picture
-from flambeau.data.picture_paths import PictureFile
+from flambeau.data.pictures.load import fit_pixels, load_picture
+from flambeau.data.pictures.paths import PictureFile
 from flambeau.errors import DataError
 from flambeau.transforms.mixed import PictureColumn, prepare_mixed
 from flambeau.transforms.table import TablePreparation

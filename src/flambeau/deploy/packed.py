@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from flambeau.data.archive import ArchiveLimits, extract
+from flambeau.data.pictures.archive import ArchiveLimits, extract
 from flambeau.data.places import cache_folder
-from flambeau.deploy.card import own_files, read_card_parts, write_card
+from flambeau.deploy.card.card import own_files, read_card_parts, write_card
 from flambeau.deploy.files import (
     CARD,
     MODEL,

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from flambeau.data.read_inputs import read_inputs
-from flambeau.data.rows import rows_as_columns
 from flambeau.data.samples import Samples
+from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.answer import answer_to_json
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.forecasts import forecast_samples, forecast_to_json
-from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.making.generators import refuse_generator
 from flambeau.deploy.mixed import MAX_PIXELS
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flambeau.data.corpus import gather_windows
+from flambeau.data.corpus.corpus import gather_windows
 from flambeau.evaluation.validation import Validation
 
 WINDOWS_AT_ONCE = 32

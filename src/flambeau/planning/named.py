@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flambeau.data.names import is_synthetic
+from flambeau.data.known.names import is_synthetic
 from flambeau.data.synthetic.make import synthetic_settings
 from flambeau.recipe import Choices
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flambeau.data.series_step import apart
+from flambeau.data.series.step import apart
 from flambeau.schema import SeriesFacts
 
 YEAR = 31_556_952

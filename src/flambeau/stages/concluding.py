@@ -9,15 +9,15 @@ from flambeau.deploy.bundle import Bundle
 from flambeau.evaluation.temperature import fit_temperature
 from flambeau.records import RunFolder
 from flambeau.schema import PROBABILITY_TASKS
-from flambeau.stages.alone import score_parts, tell_parts
 from flambeau.stages.binary import judge_decisions, kept_point
 from flambeau.stages.facts import gather_facts
 from flambeau.stages.judging import Judged, make_scores
 from flambeau.stages.keeping import keep_familiar, keep_result, keep_trainings
 from flambeau.stages.material import Material
-from flambeau.stages.start import keep_seen
+from flambeau.stages.mixed.alone import score_parts, tell_parts
+from flambeau.stages.starting.start import keep_seen
+from flambeau.stages.texts.unknown import tell_unknown, unknown_label
 from flambeau.stages.trainings import Fitted, Trainings
-from flambeau.stages.unknown import tell_unknown, unknown_label
 
 
 def conclude(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.data.check import check_parts
-from flambeau.data.check_series import check_windows
 from flambeau.data.samples import Samples
+from flambeau.data.series.check import check_windows
 from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
 from flambeau.errors import DataError, RecipeError
 from flambeau.recipe import Recipe
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
-from flambeau.stages.series import divide_series
+from flambeau.stages.series.feed import divide_series
 
 
 def target_strata(samples: Samples) -> np.ndarray:

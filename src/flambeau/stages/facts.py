@@ -10,8 +10,8 @@ from typing import Any
 from flambeau.deploy.files import FACTS
 from flambeau.records import RunFolder
 from flambeau.stages.material import Material
-from flambeau.stages.start import kept_start
-from flambeau.stages.starting_weights import StartingWeights
+from flambeau.stages.starting.start import kept_start
+from flambeau.stages.starting.weights import StartingWeights
 
 VERSIONS_TOLD = ("flambeau", "python", "torch", "torchvision", "timm", "numpy")
 

@@ -21,18 +21,18 @@ from flambeau.models.forecast_ridge import RidgeForecast, solve_ridge
 from flambeau.models.state_dicts import load_partly
 from flambeau.models.whiten import WhitenFirst, rows_to_whiten
 from flambeau.recipe import Recipe
-from flambeau.stages.fitness import check_answer, check_parameters, freeze
+from flambeau.stages.engine.fitness import check_answer, check_parameters, freeze
+from flambeau.stages.engine.passes import set_passes
+from flambeau.stages.engine.sampling import sampling_weights
+from flambeau.stages.engine.technique import Stage, make_loss, make_optimizer, make_technique
+from flambeau.stages.engine.trial import begin_weights, check_loss, tell_rules
 from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
-from flambeau.stages.mixed_model import FusionWeights, choose_fusion, wants_fusion
-from flambeau.stages.passes import set_passes
-from flambeau.stages.sampling import sampling_weights
-from flambeau.stages.series import forecast_spec
-from flambeau.stages.starting_weights import OwnWeights, StartingWeights, tell_report
-from flambeau.stages.technique import Stage, make_loss, make_optimizer, make_technique
-from flambeau.stages.texts import arrangement, choose_text_model
-from flambeau.stages.trial import begin_weights, check_loss, tell_rules
+from flambeau.stages.mixed.model import FusionWeights, choose_fusion, wants_fusion
+from flambeau.stages.series.feed import forecast_spec
+from flambeau.stages.starting.weights import OwnWeights, StartingWeights, tell_report
+from flambeau.stages.texts.feed import arrangement, choose_text_model
 from flambeau.stages.validating import predict_rows, score_rows
 from flambeau.training.loop import Technique
 from flambeau.training.losses import Loss

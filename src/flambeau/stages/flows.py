@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flambeau.data.chat_files import looks_like_chat
-from flambeau.data.delimited import looks_delimited
-from flambeau.data.names import is_synthetic
+from flambeau.data.dialogue.recognise import looks_like_chat
+from flambeau.data.known.names import is_synthetic
 from flambeau.data.synthetic.make import synthetic_settings
-from flambeau.data.text_files import TEXT_SUFFIXES
+from flambeau.data.tables.delimited import looks_delimited
+from flambeau.data.texts.files import TEXT_SUFFIXES
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import RunError
 from flambeau.recipe import Choices, Recipe
 from flambeau.records import RunFolder
-from flambeau.stages.chat_flow import resume_chat, train_chat
+from flambeau.stages.chat.flow import resume_chat, train_chat
 from flambeau.stages.journal import Journal
-from flambeau.stages.language_flow import resume_language, train_language
-from flambeau.stages.text_using import (
+from flambeau.stages.language.flow import resume_language, train_language
+from flambeau.stages.texts.using import (
     Found,
     evaluate_chat,
     evaluate_language,

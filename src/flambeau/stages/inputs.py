@@ -18,10 +18,10 @@ from flambeau.evaluation.forecasts import ForecastScale
 from flambeau.planning.scans import scan_reading
 from flambeau.recipe import Recipe
 from flambeau.stages.material import Material
-from flambeau.stages.mixed import fit_picture_columns, make_mixed_change, picture_gathers
-from flambeau.stages.series import feed_series
-from flambeau.stages.start import Start
-from flambeau.stages.texts import fit_texts, gather_table
+from flambeau.stages.mixed.feed import fit_picture_columns, make_mixed_change, picture_gathers
+from flambeau.stages.series.feed import feed_series
+from flambeau.stages.starting.start import Start
+from flambeau.stages.texts.feed import fit_texts, gather_table
 from flambeau.transforms.augment import augment_pictures, change_pictures
 from flambeau.transforms.image import PicturePreparation, fit_pictures
 from flambeau.transforms.series import SeriesPreparation

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from flambeau.data.picture_paths import PictureFile
+from flambeau.data.pictures.paths import PictureFile
 from flambeau.data.split import Split
 from flambeau.evaluation.baselines import fit_baselines
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
@@ -19,9 +19,9 @@ from flambeau.recipe import Recipe
 from flambeau.stages.binary import Validated
 from flambeau.stages.inputs import Feed
 from flambeau.stages.material import Material
-from flambeau.stages.series_judging import forecast_scores, naive_of, scale_in, worst_forecasts
+from flambeau.stages.series.judging import forecast_scores, naive_of, scale_in, worst_forecasts
 from flambeau.stages.small_pixels import small_columns, small_pixels, thin
-from flambeau.stages.texts import judge_texts
+from flambeau.stages.texts.feed import judge_texts
 from flambeau.transforms.table import TablePreparation
 
 SMALLEST_PHOTO, MANY_PHOTOS, WORST = 32, 50_000, 24

@@ -14,8 +14,8 @@ from flambeau.data.join import fingerprint
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.deploy.familiar_files import save_familiar
-from flambeau.deploy.familiar_fit import fit_familiar, rows_to_compare
+from flambeau.deploy.familiar.files import save_familiar
+from flambeau.deploy.familiar.fit import fit_familiar, rows_to_compare
 from flambeau.errors import RunError
 from flambeau.insight.report import write_report
 from flambeau.planning.common import class_counts

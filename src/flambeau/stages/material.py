@@ -10,7 +10,7 @@ from flambeau.data.cache import cached_pictures
 from flambeau.data.check import check_counts, check_samples
 from flambeau.data.duplicates import Duplicates, find_duplicates, merge_groups
 from flambeau.data.join import join_test
-from flambeau.data.named import at_place
+from flambeau.data.known.named import at_place
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import Samples
 from flambeau.errors import DataError, ModelError
@@ -27,15 +27,15 @@ from flambeau.planning.weights import plan_frozen
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import Finding, PictureFacts
 from flambeau.stages.journal import Journal
-from flambeau.stages.mixed import ColumnPixels, plan_and_decode
-from flambeau.stages.series_gather import gather_series
-from flambeau.stages.starting_weights import (
+from flambeau.stages.mixed.feed import ColumnPixels, plan_and_decode
+from flambeau.stages.series.gather import gather_series
+from flambeau.stages.starting.weights import (
     OwnWeights,
     StartingWeights,
     find_own_weights,
     find_starting_weights,
 )
-from flambeau.stages.texts import find_directory_weights
+from flambeau.stages.texts.feed import find_directory_weights
 
 
 @dataclass(frozen=True)

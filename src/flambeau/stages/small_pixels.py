@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flambeau.stages.mixed import ColumnPixels
+from flambeau.stages.mixed.feed import ColumnPixels
 
 BASELINE_SIDE = 16
 MOST_PIXEL_ROWS = 20_000

@@ -24,25 +24,25 @@ from flambeau.recipe import Choices, Recipe
 from flambeau.schema import PROBABILITY_TASKS
 from flambeau.stages.binary import Validated, validate_members, with_decisions
 from flambeau.stages.dividing import target_strata
+from flambeau.stages.engine.head import backbone_features, train_head, train_on_features, why_no_features
+from flambeau.stages.engine.sharing import share_training
+from flambeau.stages.engine.stopping import StopSwitch
+from flambeau.stages.engine.technique import Stage, make_optimizer
+from flambeau.stages.engine.trial import TRIAL
 from flambeau.stages.fitting import Parts, assemble
-from flambeau.stages.head import backbone_features, train_head, train_on_features, why_no_features
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, judge_baselines
 from flambeau.stages.material import Material
-from flambeau.stages.mixed_model import (
+from flambeau.stages.mixed.model import (
     Features,
     encoder_features,
     feed_of_features,
     train_on_encoder_features,
     without_body,
 )
-from flambeau.stages.sharing import share_training
-from flambeau.stages.start import Start
-from flambeau.stages.stopping import StopSwitch
-from flambeau.stages.technique import Stage, make_optimizer
-from flambeau.stages.trial import TRIAL
-from flambeau.stages.unknown import threshold_of_members
+from flambeau.stages.starting.start import Start
+from flambeau.stages.texts.unknown import threshold_of_members
 from flambeau.stages.validating import predict_rows
 from flambeau.training.distributed import ALONE, Ranks
 from flambeau.training.loop import Technique

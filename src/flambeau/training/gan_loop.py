@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flambeau.data.noise import draw_noise
+from flambeau.data.pictures.noise import draw_noise
 from flambeau.training.average import pair_tensors, update_average
 from flambeau.training.loop import EpochBatches, StepRecord
 from flambeau.training.precision import autocast_to

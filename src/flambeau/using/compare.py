@@ -11,7 +11,7 @@ import numpy as np
 from flambeau.data.read import read_test
 from flambeau.data.samples import Samples
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.making.generators import refuse_generator
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
 from flambeau.evaluation.uncertainty import paired_difference
@@ -20,7 +20,7 @@ from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
 from flambeau.stages.journal import Journal, Listener
-from flambeau.stages.start import read_seen, read_tested, short_digests
+from flambeau.stages.starting.start import read_seen, read_tested, short_digests
 from flambeau.using.kept import kept_predictions, saw_its_test
 from flambeau.using.readable import predict_readable
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from flambeau.data.join import fingerprint
-from flambeau.data.named import place_of
+from flambeau.data.known.named import place_of
 from flambeau.data.samples import series_numbers
-from flambeau.data.series import read_series_inputs
-from flambeau.data.windows import usable_origins
+from flambeau.data.series.series import read_series_inputs
+from flambeau.data.series.windows import usable_origins
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.forecasts import BATCH, answer_windows, series_facts, windows_at
 from flambeau.errors import DataError

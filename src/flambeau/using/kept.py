@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.errors import RunError
 from flambeau.insight.facts import Evaluation, read_facts
 from flambeau.records import RunFolder
-from flambeau.stages.start import read_seen, read_tested
+from flambeau.stages.starting.start import read_seen, read_tested
 
 LISTED_PARTS = ("folds", "train", "valid", "test")
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flambeau.data.loaders import is_loader
-from flambeau.data.own_data import keep_items
+from flambeau.data.own.loaders import is_loader
+from flambeau.data.own.own_data import keep_items
 from flambeau.errors import UsageError
 from flambeau.recipe.describe import options
 from flambeau.recipe.own_parts import OWN_PARTS

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.own_data import trust_own_data
+from flambeau.data.own.own_data import trust_own_data
 from flambeau.data.read import read_test
 from flambeau.deploy.bundle import load_bundle, weights_digest
-from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.making.generators import refuse_generator
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import main_metric
 from flambeau.evaluation.uncertainty import bootstrap_intervals
@@ -30,8 +30,8 @@ from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.keeping import check_same_data
 from flambeau.stages.material import gather_material, read_samples
 from flambeau.stages.setting import check_files
-from flambeau.stages.start import kept_start, read_seen, short_digests
-from flambeau.stages.text_using import fingerprint_of_text
+from flambeau.stages.starting.start import kept_start, read_seen, short_digests
+from flambeau.stages.texts.using import fingerprint_of_text
 from flambeau.using.forecasts import evaluate_forecasts
 from flambeau.using.readable import predict_readable
 from flambeau.using.several import train_together

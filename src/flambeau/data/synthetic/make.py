@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.names import SYNTHETIC_KINDS, SyntheticName, read_synthetic_name
+from flambeau.data.known.names import SYNTHETIC_KINDS, SyntheticName, read_synthetic_name
 from flambeau.data.places import cache_folder
 from flambeau.data.synthetic.pictures import make_image, make_mixed, make_scans
 from flambeau.data.synthetic.series import make_prices, make_series

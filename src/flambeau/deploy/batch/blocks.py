@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from flambeau.data.table import clean_table, read_table
+from flambeau.data.tables.table import clean_table, read_table
 
 BLOCK_ROWS = 32_768
 _BUFFER_BYTES = 2**20

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import csv as arrow_csv
 
-from flambeau.data.delimited import (
+from flambeau.data.tables.delimited import (
     TextLayout,
     delimited_options,
     single_byte_encoding,

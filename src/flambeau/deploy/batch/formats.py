@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow
 
-from flambeau.data.table import DELIMITED_SUFFIXES, TABLE_SUFFIXES
+from flambeau.data.tables.table import DELIMITED_SUFFIXES, TABLE_SUFFIXES
 from flambeau.deploy.batch.blocks import OnNote, ParquetBlocks, TableBlocks, WholeTable
 from flambeau.deploy.batch.delimited_blocks import DelimitedBlocks
 from flambeau.deploy.batch.json_blocks import JsonLinesBlocks, JsonValueBlocks

@@ -24,8 +24,8 @@ from flambeau.deploy.batch.plan import Plan, model_digest
 from flambeau.deploy.batch.predictors import PicturePredictor, TablePredictor
 from flambeau.deploy.batch.tables import TableRows, unread_findings
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.familiar_files import load_familiar
-from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.familiar.files import load_familiar
+from flambeau.deploy.making.generators import refuse_generator
 from flambeau.errors import RunError, UsageError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder

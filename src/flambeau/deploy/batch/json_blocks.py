@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow
 from pyarrow import json as arrow_json
 
-from flambeau.data.spelling import spell_value
+from flambeau.data.tables.spelling import spell_value
 from flambeau.deploy.batch.blocks import OnNote, TableBlocks
 
 BLOCK_BYTES = 8 * 2**20

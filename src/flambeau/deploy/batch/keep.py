@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow
 
-from flambeau.data.table import as_arrow
+from flambeau.data.tables.table import as_arrow
 from flambeau.deploy.batch.blocks import TableBlocks
 from flambeau.errors import DataError, did_you_mean
 

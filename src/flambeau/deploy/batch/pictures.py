@@ -12,14 +12,14 @@ from typing import TextIO
 
 import numpy as np
 
-from flambeau.data.arrays import ARRAY_SUFFIXES, is_idx
-from flambeau.data.folder import scan_folder
-from flambeau.data.image import PICTURE_SUFFIXES
 from flambeau.data.listing import Skipped, open_if_archive, walk_files
-from flambeau.data.pictures import open_arrays
+from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
+from flambeau.data.pictures.folder import scan_folder
+from flambeau.data.pictures.image import PICTURE_SUFFIXES
+from flambeau.data.pictures.source import open_arrays
 from flambeau.data.read_inputs import missing_input
 from flambeau.data.samples import PictureArray
-from flambeau.data.scans import is_unnamed_scan
+from flambeau.data.scans.scans import is_unnamed_scan
 from flambeau.deploy.answer import read_pixels
 from flambeau.deploy.batch.plan import Fingerprint
 from flambeau.errors import DataError

@@ -18,9 +18,9 @@ from flambeau.deploy.batch.pictures import Decoded, PictureRows
 from flambeau.deploy.batch.strange import join_reasons, tell_rows
 from flambeau.deploy.batch.tables import Rows, TableRows
 from flambeau.deploy.bundle import Bundle
-from flambeau.deploy.familiar import Familiar, predict_and_compare
+from flambeau.deploy.familiar.familiar import Familiar, predict_and_compare
+from flambeau.deploy.familiar.strange import FAR, Strangeness
 from flambeau.deploy.mixed import MAX_PIXELS, decode_pictures, on_device
-from flambeau.deploy.strange import FAR, Strangeness
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TablePreparation
 

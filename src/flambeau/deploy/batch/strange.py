@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from flambeau.deploy.strange import Oddity
+from flambeau.deploy.familiar.strange import Oddity
 
 _MOST_TOLD = 5
 

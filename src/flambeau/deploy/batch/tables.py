@@ -11,8 +11,8 @@ import pyarrow
 import pyarrow.compute as pc
 
 from flambeau.data.listing import list_tables
-from flambeau.data.rows import require_inputs, row_columns, unreadable_values
 from flambeau.data.source import Notes, core_errors
+from flambeau.data.tables.rows import require_inputs, row_columns, unreadable_values
 from flambeau.deploy.batch.blocks import TableBlocks
 from flambeau.deploy.batch.formats import open_blocks
 from flambeau.deploy.batch.keep import kept_schema, take_kept

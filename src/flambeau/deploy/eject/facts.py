@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from flambeau.data.named import at_place
+from flambeau.data.known.named import at_place
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.errors import RunError
 from flambeau.models.build import ModelSpec

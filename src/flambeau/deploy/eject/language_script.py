@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from flambeau.data.corpus import read_corpus
-from flambeau.data.corpus_source import open_corpus
+from flambeau.data.corpus.corpus import read_corpus
+from flambeau.data.corpus.source import open_corpus
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.loop_facts import LoopFacts, one_process
 from flambeau.deploy.eject.text import Code, call, literal

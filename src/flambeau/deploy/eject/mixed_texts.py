@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flambeau.data.picture_paths import PictureFile
+from flambeau.data.pictures.paths import PictureFile
 from flambeau.data.samples import Samples
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.text import literal

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flambeau.data.archive import extract, is_archive
-from flambeau.data.arrays import PART_OF_WORD, is_idx
 from flambeau.data.join import TEST_PREFIX
-from flambeau.data.names import BUILTIN_NAMES
+from flambeau.data.known.names import BUILTIN_NAMES
+from flambeau.data.pictures.archive import extract, is_archive
+from flambeau.data.pictures.arrays import PART_OF_WORD, is_idx
 from flambeau.data.places import cache_folder
 from flambeau.data.samples import Samples
 from flambeau.deploy.eject.facts import RunFacts

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.image import decode_picture
 from flambeau.data.join import fingerprint, join_test
-from flambeau.data.picture_paths import PictureFile
-from flambeau.data.plain import decode_tidy
+from flambeau.data.pictures.image import decode_picture
+from flambeau.data.pictures.paths import PictureFile
 from flambeau.data.read import read, read_test
 from flambeau.data.samples import PictureFiles, Samples
-from flambeau.data.scans import scan_kind
+from flambeau.data.scans.scans import scan_kind
+from flambeau.data.tables.plain import decode_tidy
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.mixed_texts import same_pictures
 from flambeau.deploy.eject.picture_sources import Reading, array_readings, file_readings

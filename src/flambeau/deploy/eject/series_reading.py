@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.delimited import sniff_layout
 from flambeau.data.join import fingerprint
-from flambeau.data.kinds import infer_column
 from flambeau.data.samples import Samples
-from flambeau.data.series import read_series
-from flambeau.data.spelling import MISSING_SPELLINGS
-from flambeau.data.table import DELIMITED_SUFFIXES, read_table
+from flambeau.data.series.series import read_series
+from flambeau.data.tables.delimited import sniff_layout
+from flambeau.data.tables.kinds import infer_column
+from flambeau.data.tables.spelling import MISSING_SPELLINGS
+from flambeau.data.tables.table import DELIMITED_SUFFIXES, read_table
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.reading import reading_names, same
 from flambeau.deploy.eject.text import Code, call, literal

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from flambeau.data.delimited import sniff_layout
-from flambeau.data.names import BUILTIN_NAMES
+from flambeau.data.known.names import BUILTIN_NAMES
 from flambeau.data.samples import Samples
-from flambeau.data.spelling import MISSING_SPELLINGS
-from flambeau.data.table import DELIMITED_SUFFIXES
+from flambeau.data.tables.delimited import sniff_layout
+from flambeau.data.tables.spelling import MISSING_SPELLINGS
+from flambeau.data.tables.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.mixed_texts import folder_constants
 from flambeau.deploy.eject.picture_sources import Reading, path_constant, run_constants

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from flambeau.data.table import DELIMITED_SUFFIXES
+from flambeau.data.tables.table import DELIMITED_SUFFIXES
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.loop_facts import LoopFacts, changes_parts, one_process, whole_epochs
 from flambeau.deploy.eject.mixed_texts import has_cells, pictures_beside

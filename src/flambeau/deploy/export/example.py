@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flambeau.data.spelling import FALSE_WORDS, MISSING_SPELLINGS, NUMBER_PATTERN, TRUE_WORDS
-from flambeau.data.table import ISO_FORMATS, THOUSANDS_PATTERN, ZONE_PATTERN
+from flambeau.data.tables.spelling import FALSE_WORDS, MISSING_SPELLINGS, NUMBER_PATTERN, TRUE_WORDS
+from flambeau.data.tables.table import ISO_FORMATS, THOUSANDS_PATTERN, ZONE_PATTERN
 from flambeau.deploy.export.example_texts import text_lines
 from flambeau.deploy.export.inputs import RawInput
 from flambeau.transforms.image import PicturePreparation

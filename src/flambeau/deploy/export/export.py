@@ -17,7 +17,7 @@ from flambeau.deploy.export.series_inputs import series_raw_inputs
 from flambeau.deploy.export.torchscript_file import open_torchscript, write_torchscript
 from flambeau.deploy.export.vocabulary import vocabulary_file
 from flambeau.deploy.files import is_bundle
-from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.making.generators import refuse_generator
 from flambeau.errors import FlambeauError, RunError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder

@@ -17,11 +17,11 @@ from onnx import helper
 from torch import Tensor, nn
 
 from flambeau import __version__
-from flambeau.data.noise import draw_noise
+from flambeau.data.pictures.noise import draw_noise
 from flambeau.deploy.bundle import Bundle, weights_digest
 from flambeau.deploy.export.agreement import TOLERANCE
 from flambeau.deploy.export.formats import SUFFIXES, Request, exporting
-from flambeau.deploy.making import latent_of
+from flambeau.deploy.making.making import latent_of
 from flambeau.errors import ModelError, UsageError
 from flambeau.transforms.image import PicturePreparation
 

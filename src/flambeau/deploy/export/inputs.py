@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flambeau.data.image import decode_picture
-from flambeau.data.load import fit_pixels
+from flambeau.data.pictures.image import decode_picture
+from flambeau.data.pictures.load import fit_pixels
 from flambeau.data.samples import PictureFiles, Samples
-from flambeau.data.scans import load_any
-from flambeau.data.spelling import MISSING_SPELLINGS
+from flambeau.data.scans.scans import load_any
+from flambeau.data.tables.spelling import MISSING_SPELLINGS
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.prepare_mixed import raw_pictures
 from flambeau.deploy.export.texts import UNIT, text_as_raw, text_meaning

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flambeau.data.image import decode_picture
-from flambeau.data.picture_paths import PictureFile
+from flambeau.data.pictures.image import decode_picture
+from flambeau.data.pictures.paths import PictureFile
 from flambeau.deploy.export.prepare_pictures import PicturePixels
 from flambeau.transforms.mixed import PictureColumn
 

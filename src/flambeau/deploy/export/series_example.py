@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from flambeau.data.spelling import MISSING_SPELLINGS
+from flambeau.data.tables.spelling import MISSING_SPELLINGS
 from flambeau.deploy.export.example import MARK, loading_lines
 from flambeau.deploy.export.inputs import RawInput
 from flambeau.schema import SeriesFacts

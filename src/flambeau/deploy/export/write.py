@@ -15,7 +15,7 @@ from flambeau.deploy.export.recognise import check_name, check_overwrite
 from flambeau.deploy.export.series_example import series_example_text
 from flambeau.deploy.export.torchscript_file import LEGACY
 from flambeau.deploy.export.vocabulary import vocabulary_file, write_vocabulary
-from flambeau.deploy.generators import makes_pictures
+from flambeau.deploy.making.generators import makes_pictures
 from flambeau.errors import ModelError
 from flambeau.records import RunFolder, atomic_file, write_text
 from flambeau.transforms.image import PicturePreparation

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.deploy.strange import FAR, KINDS, StrangeKind, Strangeness, is_missing
+from flambeau.deploy.familiar.strange import FAR, KINDS, StrangeKind, Strangeness, is_missing
 from flambeau.schema import Schema
 from flambeau.transforms.table import TablePreparation
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from flambeau.data.rows import require_inputs
+from flambeau.data.tables.rows import require_inputs
 from flambeau.deploy.serve.limits import JSON_BYTES, TEXT_LETTERS, Limits, RefusalError
 from flambeau.deploy.serve.models import Loaded
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from flambeau.data.image import TooManyPixelsError
-from flambeau.data.load import load_picture
-from flambeau.data.scans import load_any
+from flambeau.data.pictures.image import TooManyPixelsError
+from flambeau.data.pictures.load import load_picture
+from flambeau.data.scans.scans import load_any
 from flambeau.deploy.answer import describe_prediction
 from flambeau.deploy.bundle import Bundle, load_bundle
-from flambeau.deploy.familiar import Familiar, predict_and_compare
-from flambeau.deploy.familiar_files import load_familiar
+from flambeau.deploy.familiar.familiar import Familiar, predict_and_compare
+from flambeau.deploy.familiar.files import load_familiar
 from flambeau.deploy.forecasts import series_facts
-from flambeau.deploy.generators import refuse_generator
+from flambeau.deploy.making.generators import refuse_generator
 from flambeau.deploy.mixed import row_inputs
 from flambeau.deploy.serve.drift import FAR, Strange, TableWatch
 from flambeau.deploy.serve.faster import pack
@@ -193,9 +193,9 @@ class Explaining:
 
     def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
         """The usual answer of each, with "why"."""
-        from flambeau.deploy.why import explain_picture, explain_row  # captum takes a second
-        from flambeau.deploy.why_mixed import explain_mixed
-        from flambeau.deploy.why_text import explain_texts, has_texts
+        from flambeau.deploy.why.mixed import explain_mixed
+        from flambeau.deploy.why.text import explain_texts, has_texts
+        from flambeau.deploy.why.why import explain_picture, explain_row  # captum takes a second
 
         bundle = self.model.bundle
         answers = self.model.answer([one for one, _ in inputs])

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from flambeau.deploy.bundle import Bundle
-from flambeau.deploy.why import typical_value
+from flambeau.deploy.why.why import typical_value
 from flambeau.schema import Column, Schema
 from flambeau.transforms.table import TablePreparation
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.picture_paths import picture_values
-from flambeau.data.rows import require_inputs
-from flambeau.data.spelling import MISSING_SPELLINGS, spell_category, spell_value
-from flambeau.data.table import column_values
+from flambeau.data.pictures.paths import picture_values
+from flambeau.data.tables.rows import require_inputs
+from flambeau.data.tables.spelling import MISSING_SPELLINGS, spell_category, spell_value
+from flambeau.data.tables.table import column_values
 from flambeau.schema import Column, Schema
 
 LONGEST_PLAIN_TEXT = 200
@@ -25,7 +25,7 @@ _MISSING = frozenset(MISSING_SPELLINGS)
 
 
 def quick_columns(rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[str, np.ndarray]:
-    """Rows as the arrays of every used column: exactly those of `flambeau.data.rows.rows_as_columns`.
+    """Rows as the arrays of every used column: exactly those of `flambeau.data.tables.rows.rows_as_columns`.
 
     Raises:
         DataError: no row has a value for a column that the model needs.

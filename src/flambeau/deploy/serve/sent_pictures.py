@@ -8,9 +8,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from flambeau.data.image import picture_size
+from flambeau.data.pictures.image import picture_size
+from flambeau.deploy.familiar.strange import is_missing
 from flambeau.deploy.serve.limits import RefusalError
-from flambeau.deploy.strange import is_missing
 
 PICTURES_HINT = "a server opens no files by name: send the bytes of the picture as base64, or null for none"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, create_model
 
-from flambeau.data.series import series_of_rows
+from flambeau.data.series.series import series_of_rows
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.forecasts import (
     Forecast,

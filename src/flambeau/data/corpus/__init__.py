@@ -1,0 +1,1 @@
+"""One plain text, for models that learn how a language goes on."""

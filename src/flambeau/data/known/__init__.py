@@ -1,0 +1,1 @@
+"""Data that have a name: built in, on the disk, or downloaded."""

@@ -1,0 +1,1 @@
+"""Data that a person's own code gives."""

@@ -1,0 +1,1 @@
+"""Medical scans: DICOM and NIfTI as pixels, and the patients that they belong to."""

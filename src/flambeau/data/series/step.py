@@ -1,0 +1,92 @@
+"""How far the rows of a time series are apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flambeau.data.tables.spelling import number_of
+from flambeau.schema import TimeUnit
+
+DAY = 86_400
+MOST_ALIKE = 0.9
+_WORDS = {1: "second", 60: "minute", 3600: "hour", DAY: "day", 7 * DAY: "week"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a row is from the next: see `SeriesFacts`. `regular` where a row that is absent can be told."""
+
+    unit: TimeUnit
+    step: int
+    words: str
+    regular: bool
+
+
+def infer_step(times: np.ndarray, starts: np.ndarray) -> Step:
+    """How far a row is from the next, from rising times.
+
+    Args:
+        times: (rows,) int64 seconds of all series.
+        starts: (series + 1,) first rows.
+    """
+    inner = np.ones(max(0, len(times) - 1), dtype=bool)
+    borders = starts[1:-1] - 1
+    # a series without rows borders on nothing
+    inner[borders[(borders >= 0) & (borders < len(inner))]] = False
+    gaps = np.diff(times)[inner]
+    if not len(gaps):
+        return Step("row", 1, "row", False)
+    dates = times.astype("datetime64[s]")
+    months = dates.astype("datetime64[M]").astype(np.int64)
+    steps = np.diff(months)[inner]
+    inside = (dates.astype("datetime64[D]") - dates.astype("datetime64[M]").astype("datetime64[D]")).astype(
+        np.int64
+    )
+    one_day = np.ptp(inside) == 0 or inside.min() >= 27
+    if gaps.min() >= 28 * DAY and one_day and steps.min() > 0 and _share(steps) >= MOST_ALIKE:
+        step = _mode(steps)
+        words = {1: "month", 3: "quarter", 12: "year"}.get(step, f"{step} months")
+        return Step("month", step, words, not np.mod(steps, step).any())
+    step = _mode(gaps)
+    weekdays = np.mod(times // DAY + 3, 7) < 5  # 1970 began on a Thursday
+    if step == DAY and weekdays.all() and (gaps == 3 * DAY).mean() > 0.1:
+        return Step("weekday", 1, "trading day" if _share(gaps) < 0.795 else "weekday", False)
+    if not np.mod(gaps, step).any() and _share(gaps) >= 0.5:
+        return Step("second", step, seconds_in_words(step), True)
+    typical = max(1, int(np.median(gaps)))
+    return Step("second", typical, "irregular", False)
+
+
+def seconds_in_words(step: int) -> str:
+    """A step of so many seconds in words.
+
+    >>> seconds_in_words(3600), seconds_in_words(900)
+    ('hour', '15 minutes')
+    """
+    for seconds in sorted(_WORDS, reverse=True):
+        if step % seconds == 0:
+            count = step // seconds
+            return _WORDS[seconds] if count == 1 else f"{count} {_WORDS[seconds]}s"
+    return number_of(step, "second")
+
+
+def apart(words: str) -> str:
+    """How far rows are apart, with its article where it wants one.
+
+    >>> apart("hour"), apart("15 minutes"), apart("trading day")
+    ('an hour', '15 minutes', 'a trading day')
+    """
+    if words[:1].isdigit():
+        return words
+    return f"{'an' if words == 'hour' else 'a'} {words}"
+
+
+def _mode(values: np.ndarray) -> int:
+    different, counts = np.unique(values, return_counts=True)
+    return int(different[counts.argmax()])
+
+
+def _share(values: np.ndarray) -> float:
+    return float((values == _mode(values)).mean())

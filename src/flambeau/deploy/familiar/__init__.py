@@ -1,0 +1,1 @@
+"""Whether an input is like the training data."""

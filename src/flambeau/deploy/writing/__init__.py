@@ -1,0 +1,1 @@
+"""Texts and answers from language models and chatbots."""

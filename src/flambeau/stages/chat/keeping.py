@@ -1,0 +1,199 @@
+"""How a chatbot is scored, and what its run writes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from flambeau.data.dialogue.entries import plain_question
+from flambeau.data.tables.spelling import number_of
+from flambeau.deploy.bundle import Bundle, save_bundle
+from flambeau.evaluation.chat import answer_chances, hits_interval, hits_within, mean_interval
+from flambeau.insight.report import write_report
+from flambeau.models.build import ModelSpec
+from flambeau.models.chat import ChatModel
+from flambeau.recipe import Choices, Recipe
+from flambeau.recipe.write import recipe_to_yaml
+from flambeau.records import RunFolder
+from flambeau.records.environment import environment
+from flambeau.stages.chat.parts import answer_nats, likeness_of
+from flambeau.stages.chat.training import SCHEMA, ChatFeed, ChatMaterial
+from flambeau.stages.facts import describe_making
+from flambeau.stages.journal import Journal
+from flambeau.stages.keeping import clear_checkpoints, split_to_json
+from flambeau.stages.setting import file_digests
+from flambeau.transforms.dialogue import ChatPreparation
+from flambeau.transforms.table import TargetScaler
+
+WRITTEN = "samples.json"
+SHOWN_QUESTIONS = 12
+FEWEST_TO_JUDGE = 10
+
+
+def keep_chat_plan(run: RunFolder, material: ChatMaterial, choices: Choices, command: str) -> None:
+    """Write the data's description, the split, the environment and, last, the recipe."""
+    recipe = choices.recipe
+    run.write_json(
+        "data.json",
+        {
+            "source": recipe.source,
+            "fingerprint": material.fingerprint,
+            "count": len(material.dialogues.questions),
+            "schema": SCHEMA.to_json(),
+            "class_counts": None,
+            "stored": "text",
+            "ids": [],
+            "targets": [],
+            "digests": [],
+        },
+    )
+    run.write_json("split.json", split_to_json([material.split]))
+    facts = environment(recipe.device, recipe.threads, command)
+    run.write_json("environment.json", {**facts, "files": file_digests(recipe)})
+    # last, because a folder with a recipe is one that can be resumed
+    run.write_text("recipe.yaml", recipe_to_yaml(choices))
+
+
+def score_chat(
+    model: ChatModel, feed: ChatFeed, material: ChatMaterial, preparation: ChatPreparation, recipe: Recipe
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The content of scores.json but for the seconds, and some tested questions with what is answered."""
+    rows = material.split.test
+    right = material.right(rows)
+    likeness = likeness_of(model.finder, feed.questions[torch.from_numpy(rows)])
+    resamples, seed = recipe.evaluation.resamples, recipe.seed
+    hits = {f"top{most}": hits_within(likeness, right, most) for most in (1, 5)}
+    scores = {name: hits_interval(values, resamples, seed) for name, values in hits.items()}
+    if model.writer is not None:
+        nats = answer_nats(model.writer, feed, material.pairs(rows), recipe.chat.length)
+        scores |= _nats_scores(nats, resamples, seed)
+    others = {} if not recipe.evaluation.baselines else _baseline_likeness(material)
+    baselines = {
+        name: {f"top{most}": float(hits_within(values, right, most).mean()) for most in (1, 5)}
+        for name, values in others.items()
+    }
+    sentence, standing = _verdict(
+        hits["top1"], {n: hits_within(v, right, 1) for n, v in others.items()}, recipe
+    )
+    chances = answer_chances(likeness, preparation.temperature, preparation.doubt)[:, :-1]
+    answered = chances.max(axis=1) >= preparation.threshold
+    sure = hits["top1"][answered]
+    told = f"It answers {answered.mean():.0%} of the new questions"
+    told += f", {sure.mean():.0%} of these rightly." if len(sure) else "."
+    split = material.split
+    return {
+        "task": "chat",
+        "rows": {"train": len(split.train), "valid": len(split.valid), "test": len(rows)},
+        "seconds": 0.0,
+        "test": scores,
+        "baselines": baselines,
+        "method": "test part",
+        "metric": "top1",
+        "verdict": f"{sentence} {told}",
+        "standing": standing,
+        "calibration": None,
+        "classes": [],
+        "advice": "",
+        "kept": "the bot that was tested",
+    }, _shown(material, chances, preparation)
+
+
+def _nats_scores(nats: list[np.ndarray], resamples: int, seed: int) -> dict[str, dict[str, float]]:
+    """Nats per token and perplexity of held-out answers, with intervals over whole answers."""
+    sums, counts = np.array([row.sum() for row in nats]), np.array([len(row) for row in nats])
+    drawn = np.random.default_rng(seed).integers(0, len(nats), size=(resamples, len(nats)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = (float(value) for value in np.quantile(means, [0.025, 0.975]))
+    three = {"value": float(sums.sum() / counts.sum()), "low": low, "high": high}
+    return {
+        "nats_per_token": three,
+        "perplexity": {name: math.exp(min(700.0, value)) for name, value in three.items()},
+    }
+
+
+def _baseline_likeness(material: ChatMaterial) -> dict[str, np.ndarray]:
+    """Name → similarities (test rows, answers) by counted words (TF-IDF): to training questions, and to the answers."""
+    split, dialogues = material.split, material.dialogues
+    known = [plain_question(text) for text in material.questions(split.train)]
+    asked = [plain_question(text) for text in material.questions(split.test)]
+    answers = [" ".join([tag, *texts]) for tag, texts in zip(dialogues.tags, dialogues.answers, strict=True)]
+    counter = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(
+        [*known, *answers]
+    )
+    questions = counter.transform(asked)
+    to_known = (questions @ counter.transform(known).T).toarray()
+    nearest = np.full((len(asked), len(answers)), -1.0)
+    for column, row in enumerate(split.train.tolist()):
+        place = dialogues.right[row]
+        nearest[:, place] = np.maximum(nearest[:, place], to_known[:, column])
+    return {
+        "nearest question": nearest,
+        "nearest answer": (questions @ counter.transform(answers).T).toarray(),
+    }
+
+
+def _verdict(hits: np.ndarray, others: dict[str, np.ndarray], recipe: Recipe) -> tuple[str, str | None]:
+    told = f"{hits.mean():.1%} of new questions find their right answer first"
+    if not others:
+        return f"{told}; no baseline was made.", None
+    best = max(others, key=lambda name: float(others[name].mean()))
+    comparison = f"{told}, against {others[best].mean():.1%} by the {best} (TF-IDF)"
+    gap = mean_interval(hits - others[best], recipe.evaluation.resamples, recipe.seed)
+    if len(hits) < FEWEST_TO_JUDGE:
+        few = number_of(len(hits), "new question")
+        return f"{few} are too few to say how good the bot is: {comparison}.", "unclear"
+    if gap["low"] > 0:
+        return f"The bot beats every baseline: {comparison}.", "better"
+    if gap["high"] < 0:
+        return f"The bot is worse than a baseline, by more than luck could explain: {comparison}.", "worse"
+    return f"The bot does not clearly beat the best baseline: {comparison}.", "unclear"
+
+
+def _shown(material: ChatMaterial, chances: np.ndarray, preparation: ChatPreparation) -> list[dict[str, str]]:
+    """Evenly spaced tested questions, what is answered, and what would have been right."""
+    rows, shown = material.split.test, []
+    right = material.right(rows)
+    for place in np.unique(
+        np.linspace(0, len(rows) - 1, min(SHOWN_QUESTIONS, len(rows))).astype(int)
+    ).tolist():
+        best = int(chances[place].argmax())
+        sure = float(chances[place, best])
+        said = preparation.answers[best][0] if sure >= preparation.threshold else preparation.unknown
+        note = (
+            "right" if best in right[place] else f"right would be: {preparation.answers[right[place][0]][0]}"
+        )
+        shown.append(
+            {
+                "prompt": material.questions(rows[place : place + 1])[0],
+                "text": said,
+                "note": f"{sure:.0%} sure; {note}",
+            }
+        )
+    return shown
+
+
+def keep_chat_result(
+    run: RunFolder,
+    made: tuple[ModelSpec, ChatModel, ChatPreparation],
+    scores: dict[str, Any],
+    samples: list[dict[str, str]],
+    trainings: list[dict[str, Any]],
+    journal: Journal,
+) -> None:
+    """Write scores, answered questions, the bundle, the report, and the digests of all of it."""
+    spec, model, preparation = made
+    run.write_json(WRITTEN, samples)
+    run.write_json("scores.json", scores)
+    run.write_json("trainings.json", {"rows": [], "trainings": trainings})
+    bundle = Bundle(SCHEMA, spec, preparation, model, TargetScaler(0.0, 1.0), scores=scores)
+    bundle.facts = describe_making(run)
+    save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))
+    journal({"kind": "scores", **scores})
+    journal.stage("report", "writing the report")
+    write_report(run.path)
+    clear_checkpoints(run)
+    run.write_digests()

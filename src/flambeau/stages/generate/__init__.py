@@ -1,0 +1,1 @@
+"""The flow of a net that makes pictures."""

@@ -1,0 +1,1 @@
+"""What a training starts from: pretrained weights, or an earlier run."""
