@@ -24,7 +24,7 @@ from flambeau.stages.engine.head import whole_model
 from flambeau.stages.engine.ranks import (
     check_alike,
     choose_sharing,
-    make_journal,
+    journal_kind,
     needs_trial,
     settle_devices,
     share_machine,
@@ -36,7 +36,7 @@ from flambeau.stages.engine.speed import choose_length
 from flambeau.stages.explaining import explained
 from flambeau.stages.flows import flow_of, refuse_start
 from flambeau.stages.generate.flow import carry_out_generation
-from flambeau.stages.journal import Listener
+from flambeau.stages.journal import Listener, go_on
 from flambeau.stages.judging import Judged, join_judged
 from flambeau.stages.keeping import (
     FINAL_NUMBER,
@@ -50,6 +50,7 @@ from flambeau.stages.material import (
     require_trainable,
 )
 from flambeau.stages.mixed.alone import answer_alone, trainings_of_parts
+from flambeau.stages.mixed.feed import choose_log_target
 from flambeau.stages.series.feed import all_rows
 from flambeau.stages.setting import (
     check_files,
@@ -105,7 +106,7 @@ def train(
     if flow is not None:
         refuse_start(from_run)
         return flow.train(source, recipe, out=out, listener=listener, command=command)
-    journal = make_journal(listener, ranks)
+    journal = journal_kind(ranks)(listener)
     with ranks.in_turn():
         choices = Choices(convert_pickle(with_full_paths(recipe, source), journal), journal.choice)
         plan_named(choices)
@@ -124,6 +125,7 @@ def train(
     if start is not None:
         splits = only_untouched(splits, material.samples, start)
     choose_text_length(choices, material.samples, splits[0])
+    choose_log_target(choices, material.samples, splits[0])
     check_split(material, splits, journal)
     check_alike(material, splits, choices.recipe, ranks)
     set_up_torch(choices.recipe)
@@ -161,11 +163,7 @@ def resume(run: RunFolder, *, listener: Listener = lambda record: None, ranks: R
     flow = flow_of(recipe, str(recipe.source))
     if flow is not None:
         return flow.resume(run, listener=listener)
-    times = [record["time"] for record in run.read_log() if "time" in record]
-    journal = make_journal(listener, ranks, seconds_before=max(times, default=0.0))
-    if ranks.first:
-        journal.attach(run)
-    journal.note(f"going on with {run.path}{tell_other_count(recipe, ranks)}")
+    journal = go_on(run, listener, tell_other_count(recipe, ranks), journal_kind(ranks))
     check_files(run, recipe)
     choices = Choices(recipe, journal.choice)
     with ranks.in_turn():
@@ -215,7 +213,8 @@ def carry_out(run: RunFolder, trainings: Trainings, splits: list[Split]) -> RunF
         fitted = fit(trainings, fitted_rows, fitted_rows[:0], number=FINAL_NUMBER, name="all samples")
         fitted.temperature, fitted.threshold = temperature, threshold
     if ranks.first:
-        conclude(run, trainings, splits, tested, fitted, fitted_rows)
+        longer = bool(recipe.training.epochs) and min(best_epochs) >= (recipe.training.epochs or 0)
+        conclude(run, trainings, splits, tested, fitted, fitted_rows, longer=longer)
     ranks.wait()
     return run
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow
 import pytest
 
 from flambeau.data.samples import Samples
+from flambeau.data.series.check import check_series
+from flambeau.data.series.layout import lay_out
 from flambeau.data.series.series import series_of_table
-from flambeau.data.series.step import apart, infer_step
+from flambeau.data.series.step import apart, infer_step, without_clock_changes
 from flambeau.data.series.times import NO_TIME, read_times
 from flambeau.errors import DataError
+from flambeau.recipe import Recipe
 from flambeau.schema import Schema, SeriesFacts
 from flambeau.stages.series.feed import origins_of
 
@@ -95,3 +100,63 @@ def test_a_price_of_zero_is_missing() -> None:
 
 def test_steps_are_told_with_their_article() -> None:
     assert [apart(words) for words in ("hour", "day", "15 minutes")] == ["an hour", "a day", "15 minutes"]
+
+
+def midnights(first: str, count: int, zone: str = "Europe/Berlin") -> list[datetime]:
+    start = datetime.fromisoformat(first).replace(tzinfo=ZoneInfo(zone))
+    return [start + timedelta(days=day) for day in range(count)]
+
+
+@pytest.mark.parametrize("form", ["zone", "utc"])
+def test_days_of_a_place_are_days_where_clocks_change(form: str) -> None:
+    days = midnights("2024-01-01", 400)
+    written = [(day if form == "zone" else day.astimezone(UTC)).isoformat() for day in days]
+    times, _ = read_times(pyarrow.table({"date": written}), ("date",))
+    assert len(np.unique(np.diff(times))) == 3
+    # learnt from, and forecast from by a model that learnt from days without a change
+    laid = lay_out(np.arange(400.0)[:, None], times, None, 1)
+    assert (laid.step.words, laid.step.regular) == ("day", True)
+    assert (np.diff(laid.series.times) == DAY).all() and "clock-changes" in {
+        one.code for one in laid.findings
+    }
+    samples = read({"date": written[80:100], "y": np.arange(20.0)})
+    assert len(samples) == 20 and (np.diff(samples.series.times) == DAY).all()  # type: ignore[union-attr]
+
+
+def test_hours_of_a_clock_that_changes_are_no_other_grid() -> None:
+    hours = [f"2024-03-31 {hour:02d}:00" for hour in range(24) if hour != 2]
+    samples = read({"date": hours, "y": np.arange(23.0)}, step=3600, frequency="hour")
+    assert len(samples) == 24 and "gaps" in codes(samples)
+    twice = [f"2024-10-27 {hour:02d}:00" for hour in (0, 1, 2, 2, 3, 4, 5)]
+    samples = read({"date": twice, "y": np.arange(7.0)}, step=3600, frequency="hour")
+    assert len(samples) == 6 and "duplicate-times" in codes(samples)
+
+
+def test_readings_at_two_hours_of_a_day_are_no_change_of_clocks() -> None:
+    times = np.arange(60) // 2 * DAY + np.tile([0, 3600], 30)
+    assert without_clock_changes(times, np.array([0, 60]), DAY) is times
+    swinging = np.arange(60) * DAY + np.tile([0, 3600], 30)
+    assert without_clock_changes(swinging, np.array([0, 60]), DAY) is swinging
+    half = np.arange(60) * DAY + np.where(np.arange(60) > 30, 1800, 0)
+    assert without_clock_changes(half, np.array([0, 60]), DAY) is half
+
+
+@pytest.mark.parametrize(
+    ("every", "code", "told", "used"),
+    [
+        (20, "windows-left-out", "15 windows of 97 left out", 82),
+        (4, "filled-targets", "63 windows of 97", 97),
+    ],
+)
+def test_windows_with_filled_in_targets_are_counted(every: int, code: str, told: str, used: int) -> None:
+    y = np.sin(np.arange(100.0))
+    y[9:90:every] = np.nan
+    samples = read({"date": dates(100), "y": y}, horizon=3)
+    found = {one.code: one for one in check_series(samples, Recipe())}
+    assert {"windows-left-out", "filled-targets"} & set(found) == {code}
+    assert told in found[code].message and len(origins_of(samples, 1)) == used
+
+
+def test_whole_series_leave_no_window_out() -> None:
+    samples = read({"date": dates(100), "y": np.sin(np.arange(100.0))}, horizon=3)
+    assert not {"windows-left-out", "filled-targets"} & {one.code for one in check_series(samples, Recipe())}

@@ -27,7 +27,7 @@ LONGER_FUNCTIONS = {("training/loop.py", "train"): 120}
 
 CORE_LIBRARIES = {
     "numpy", "torch", "torchvision", "timm", "PIL", "pyarrow", "fastexcel", "scipy", "sklearn", "safetensors",
-    "pydicom", "nibabel", "tokenizers",
+    "pydicom", "nibabel", "tokenizers", "yaml",
 }  # fmt: skip
 
 

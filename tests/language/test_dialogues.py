@@ -11,12 +11,12 @@ import pytest
 from flambeau.data.dialogue.files import read_dialogues
 from flambeau.data.dialogue.recognise import looks_like_chat
 from flambeau.errors import DataError
+from flambeau.evaluation.answers import hits_within
 from flambeau.evaluation.chat import (
     answer_chances,
     choose_threshold,
     fit_doubt,
     hits_interval,
-    hits_within,
     usual_doubt,
 )
 from flambeau.transforms.dialogue import fit_chat_tokens, pair_ids

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from flambeau.cli.options import complete_run, debug_option, path_or_none
-from flambeau.cli.words import metric_name, number, size, table
+from flambeau.cli.words import number, size, table
+from flambeau.evaluation.wording import metric_name
 from flambeau.records import to_json
 
 

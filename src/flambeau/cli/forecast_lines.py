@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flambeau.cli.words import number, table
+from flambeau.evaluation.wording import band_words
 
 FIRST_TARGETS = 6
 
@@ -47,4 +48,4 @@ def _outermost(quantiles: dict[str, list[float]]) -> tuple[list[float], list[flo
 
 def _between(quantiles: dict[str, list[float]]) -> str:
     names = list(quantiles)
-    return f"{100 * float(names[0]):g} % to {100 * float(names[-1]):g} %"
+    return band_words(float(names[0]), float(names[-1]))

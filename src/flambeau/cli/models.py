@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from flambeau.cli.options import complete_run, debug_option
-from flambeau.cli.words import counted, metric_name, number, table
+from flambeau.cli.words import counted, number, table
 from flambeau.deploy.versions import index, store
 from flambeau.deploy.versions.listing import VersionRow, list_versions
 from flambeau.deploy.versions.resolve import find_model
+from flambeau.evaluation.wording import metric_name
 from flambeau.records import is_run, to_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from flambeau.cli.words import clock, counted, duration, metric_name, number
+from flambeau.cli.words import clock, counted, duration, number
+from flambeau.evaluation.wording import metric_name
 
 PLAIN_SECONDS = 2.0
 BAR_WIDTH = 12

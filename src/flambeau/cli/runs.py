@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from flambeau.cli.options import debug_option
-from flambeau.cli.words import duration, metric_name, number, table
+from flambeau.cli.words import duration, number, table
+from flambeau.evaluation.wording import metric_name
 from flambeau.records import list_runs, to_json
 from flambeau.records.folder import RUNS
 

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from flambeau.cli.progress import Progress
-from flambeau.cli.words import metric_name, number, short, table
+from flambeau.cli.words import number, short, table
+from flambeau.evaluation.wording import metric_name
+from flambeau.recipe.choices import NO_EFFECT
 from flambeau.records import RunFolder, to_json
 
 MARKS = {"error": ("✗", "red"), "warning": ("!", "yellow"), "info": ("·", "dim"), "ok": ("✓", "green")}
@@ -156,7 +158,8 @@ class Terminal(Show):
         self._wrapped(Text(" "), str(record["text"]), indent=2, gap=1)
 
     def _tell_choice(self, record: Mapping[str, Any]) -> None:
-        if not self._with_choices:
+        # what does nothing in this run stands in recipe.yaml with its reason, and is no news
+        if not self._with_choices or str(record["reason"]).startswith(NO_EFFECT):
             return
         head = Text(f"  {record['key']:<{KEY_WIDTH}} ").append(
             f"{short(record['value']):<{VALUE_WIDTH}}", "cyan"

@@ -7,20 +7,6 @@ from typing import Any
 
 from rich.cells import cell_len
 
-METRIC_NAMES = {
-    "f1_macro": "macro F1",
-    "roc_auc": "ROC-AUC",
-    "mae": "MAE",
-    "mape": "MAPE",
-    "rmse": "RMSE",
-    "r2": "R²",
-}
-
-
-def metric_name(metric: str) -> str:
-    """A metric's key as people say it: "balanced accuracy"."""
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
-
 
 def number(value: float | None) -> str:
     """A score or a loss in few digits: 0.9871, 12.35, 45,873; "-" for None."""

@@ -13,8 +13,9 @@ from flambeau.data.samples import Samples
 from flambeau.deploy.answer import device_of, predict_inputs
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import DataError
+from flambeau.evaluation.wording import moments_in_words
 from flambeau.schema import Column, SeriesFacts
-from flambeau.transforms.series import SECONDS_A_DAY, SeriesPreparation, times_to_come
+from flambeau.transforms.series import SeriesPreparation, times_to_come
 
 BATCH = 256
 
@@ -204,10 +205,7 @@ def times_in_words(times: np.ndarray, unit: str) -> tuple[str, ...]:
     """(n,) int64 times as people write them: days alone where no time of the day is told."""
     if unit == "row":
         return tuple(f"row {number + 1}" for number in times.tolist())
-    moments = np.asarray(times, dtype=np.int64).astype("datetime64[s]")
-    if not np.mod(times, SECONDS_A_DAY).any():
-        return tuple(str(day) for day in moments.astype("datetime64[D]"))
-    return tuple(str(moment).replace("T", " ") for moment in moments)
+    return moments_in_words(times)
 
 
 def time_in_words(time: int, unit: str, others: np.ndarray) -> str:

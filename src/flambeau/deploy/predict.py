@@ -15,6 +15,7 @@ from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.forecasts import forecast_samples, forecast_to_json
 from flambeau.deploy.making.generators import refuse_generator
 from flambeau.deploy.mixed import MAX_PIXELS
+from flambeau.evaluation.wording import tell_band
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
@@ -47,6 +48,9 @@ def predict(
     if bundle.schema.series is not None:
         for forecast in forecast_samples(bundle, inputs, paths[0]):
             yield forecast_to_json(bundle.schema.series, forecast)
+        band = tell_band(bundle.scores.get("test", {}).get("coverage"), bundle.schema.series.quantiles)
+        if band:
+            on_finding(Finding("info", "band", band))
         return
     yield from answer_to_json(bundle, inputs, batch, max_pixels=recipe.data.max_pixels)
 

@@ -121,4 +121,14 @@ def _sentence(report: dict[str, Any]) -> str:
         return f"An edge on these rows: {told}. It may not last."
     if report["trades"] < FEWEST_TRADES:
         return f"No edge can be told: {report['trades']} holdings are too few. {told[0].upper()}{told[1:]}."
-    return f"No edge: {told}; an interval includes none."
+    if gain["high"] < 0:
+        return f"No edge but a loss, by more than luck could explain: {told}."
+    return f"No edge: {told}; {_why_none(report)}."
+
+
+def _why_none(report: dict[str, Any]) -> str:
+    """Why a strategy that lost no more than by luck has no edge."""
+    for name in ("difference", "hits_above_chance"):
+        if report[name]["low"] <= 0 <= report[name]["high"]:
+            return "an interval includes none"
+    return "always saying the commoner direction is right more often, by more than luck could explain"

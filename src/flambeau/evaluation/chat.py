@@ -104,14 +104,6 @@ def choose_threshold(
     return float((ordered[best] + below) / 2)
 
 
-def hits_within(likeness: np.ndarray, right: Sequence[Sequence[int]], most: int) -> np.ndarray:
-    """(n,) 0 or 1: whether a right answer is among the `most` most similar ones."""
-    order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
-    return np.array(
-        [float(bool(set(places) & set(row.tolist()))) for places, row in zip(right, order, strict=True)]
-    )
-
-
 def mean_interval(values: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
     """The mean of (n,) values, with the interval of 95 % of its bootstrap resamples."""
     generator = np.random.default_rng(seed)

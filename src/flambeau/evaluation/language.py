@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -58,9 +60,9 @@ def token_nats(model: nn.Module, tokens: Tensor, *, context: int, stride: int) -
     return result
 
 
-def validate_tokens(model: nn.Module, tokens: Tensor, *, context: int) -> Validation:
-    """The mean nats of a text, in windows side by side, with its standard error over these windows."""
-    nats = token_nats(model, tokens, context=context, stride=context)
+def validate_tokens(model: nn.Module, pieces: Sequence[Tensor], *, context: int) -> Validation:
+    """The mean nats of pieces of a text, in windows side by side, with its standard error over these windows."""
+    nats = np.concatenate([token_nats(model, tokens, context=context, stride=context) for tokens in pieces])
     mean = float(nats.mean())
     whole = nats[: len(nats) // context * context].reshape(-1, context).mean(axis=1)
     spread = float(whole.std(ddof=1) / np.sqrt(len(whole))) if len(whole) > 1 else 0.0

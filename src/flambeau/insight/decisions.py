@@ -73,5 +73,6 @@ def _doubtful(facts: RunFacts) -> dict[str, Any] | None:
     return {
         "count": int(told.get("count", len(listed))),
         "judged": int(told.get("judged", 0)),
+        "shifted": bool(told.get("shifted")),
         "cards": cards,
     }

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flambeau.evaluation.wording import band_words, moments_in_words, tell_band
 from flambeau.insight.facts import Evaluation, RunFacts
 from flambeau.insight.plots_of_forecasts import DrawnWindow, plot_by_step, plot_tested_time, plot_window
 from flambeau.insight.style import plain
 from flambeau.insight.wording import format_interval, format_metric, format_number
 from flambeau.schema import SeriesFacts
-from flambeau.transforms.series import SECONDS_A_DAY, times_to_come
+from flambeau.transforms.series import times_to_come
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,6 +66,7 @@ def forecast_context(facts: RunFacts) -> dict[str, Any] | None:
         "targets": _target_rows(series, evaluation),
         "more_targets": max(0, len(series.targets) - _MOST_TARGETS),
         "quantiles": _quantile_rows(series, evaluation),
+        "band": tell_band((facts.scores or {}).get("test", {}).get("coverage"), series.quantiles),
         "back_test": _back_test(told.get("back_test")),
     }
 
@@ -122,20 +124,13 @@ def _window_labels(series: SeriesFacts, evaluation: Evaluation, place: int, past
     if past and before[0] is None:
         before[0] = origins.get(origin - past + 2, last)
     known = [last if time is None else time for time in before]
-    return _time_labels(np.array([*known, *ahead.tolist()], dtype=np.int64))
-
-
-def _time_labels(times: np.ndarray) -> tuple[str, ...]:
-    moments = times.astype("datetime64[s]")
-    if not np.mod(times, SECONDS_A_DAY).any():
-        return tuple(str(day) for day in moments.astype("datetime64[D]"))
-    return tuple(str(minute).replace("T", " ") for minute in moments.astype("datetime64[m]"))
+    return moments_in_words(np.array([*known, *ahead.tolist()], dtype=np.int64), "m")
 
 
 def _band_words(series: SeriesFacts) -> str:
     if len(series.quantiles) < 2:
         return ""
-    return f"{100 * series.quantiles[0]:g} % to {100 * series.quantiles[-1]:g} %"
+    return band_words(series.quantiles[0], series.quantiles[-1])
 
 
 def _tested_time(series: SeriesFacts, evaluation: Evaluation) -> Figure:
@@ -145,7 +140,7 @@ def _tested_time(series: SeriesFacts, evaluation: Evaluation) -> Figure:
     predicted = evaluation.predictions[order, 0, 0]
     labels: tuple[str, ...] = ()
     if evaluation.times is not None and series.unit != "row":
-        labels = _time_labels(evaluation.times[order])
+        labels = moments_in_words(evaluation.times[order], "m")
     bands = (predicted[:, 1], predicted[:, -1]) if len(series.quantiles) > 1 else None
     title = f"{plain(series.targets[0])}, each row as it was forecast one step ahead"
     return plot_tested_time(title, evaluation.targets[order, 0, 0], predicted[:, 0], bands, labels)
@@ -193,7 +188,7 @@ def _quantile_rows(series: SeriesFacts, evaluation: Evaluation) -> list[tuple[st
     for place, quantile in enumerate(series.quantiles, start=1):
         share = float((evaluation.targets < evaluation.predictions[..., place]).mean())
         gap = share - quantile
-        words = "about right" if abs(gap) < 0.03 else ("too high" if gap > 0 else "too low")
+        words = "about right" if abs(gap) < 0.03 else ("set too high" if gap > 0 else "set too low")
         rows.append((f"{100 * quantile:g} %", f"{100 * share:.1f} %", words))
     return rows
 

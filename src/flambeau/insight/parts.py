@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flambeau.insight.wording import METRIC_TITLES, format_metric
+
+MOST_NAMED = 6
 
 
 def part_rows(scores: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -30,8 +32,13 @@ def part_rows(scores: Mapping[str, Any] | None) -> dict[str, Any] | None:
             )
         title = METRIC_TITLES.get(metric, metric)
         rows.append({"title": title, "value": format_metric(metric, score["value"]), "cells": cells})
-    columns = {kind: ", ".join(part["columns"][:8]) for kind, part in parts.items()}
+    columns = {kind: _few(part["columns"]) for kind, part in parts.items()}
     return {"kinds": columns, "rows": rows}
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _gap(metric: str, gap: Mapping[str, float]) -> str:

@@ -21,7 +21,7 @@ from flambeau.insight.style import (
     plain,
     style_axes,
 )
-from flambeau.insight.wording import METRIC_TITLES, UNBOUNDED_METRICS, format_metric, format_tick
+from flambeau.insight.wording import METRIC_TITLES, format_metric, format_tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +132,7 @@ def plot_scores(
     axes.margins(x=0.14)
     axes.xaxis.set_major_formatter(lambda tick, _: format_tick(metric, tick))
     axes.locator_params(axis="x", nbins=6)
-    if metric not in UNBOUNDED_METRICS:
+    if higher_is_better(metric):
         # An area or a share above 1 would be a tick that cannot be.
         axes.set_xticks([tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= 1.0001])
     return figure

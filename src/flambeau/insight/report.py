@@ -22,6 +22,7 @@ from flambeau.insight.tables import (
     key_figures,
     recipe_groups,
     score_rows,
+    shift_sentence,
     split_rows,
 )
 from flambeau.insight.texts import noun_of, subject_of, written_texts
@@ -126,6 +127,7 @@ def _score_context(facts: RunFacts) -> dict[str, Any]:
         "standing": "none",
         "verdict": "",
         "interval": "",
+        "shift": "",
         "score_rows": [],
         "class_rows": [],
         "confusions": [],
@@ -143,6 +145,7 @@ def _score_context(facts: RunFacts) -> dict[str, Any]:
     context["standing"] = facts.scores.get("standing", "none") if stored else standing
     context["verdict"] = stored or verdict
     context["interval"] = format_interval(metric, facts.scores["test"][metric])
+    context["shift"] = shift_sentence(facts.scores)
     context["score_rows"] = score_rows(facts.scores)
     calibration = facts.scores.get("calibration") or {}
     context["temperature"] = calibration.get("temperature")

@@ -16,6 +16,7 @@ from flambeau.insight.training_tables import peak_memory
 from flambeau.insight.wording import (
     METRIC_MEANINGS,
     METRIC_TITLES,
+    MODEL_TITLES,
     count_of,
     format_interval,
     format_metric,
@@ -99,7 +100,7 @@ def key_figures(facts: RunFacts) -> list[tuple[str, str]]:
     if schema is not None and schema.source == "table":
         figures.append(("columns used", f"{len(schema.used_columns)} of {len(schema.columns)}"))
     if facts.option("model.name") not in ("", "auto"):
-        figures.append(("model", facts.option("model.name").strip("\"'")))
+        figures.append(("model", model_title(facts)))
     epochs = facts.records_of("epoch")
     if epochs:
         figures.append(("epochs", f"{epochs[-1]['epoch']} of {epochs[-1].get('epochs', '?')}"))
@@ -108,6 +109,17 @@ def key_figures(facts: RunFacts) -> list[tuple[str, str]]:
     if facts.scores is not None and facts.scores.get("seconds") is not None:
         figures.append(("whole command", format_seconds(facts.scores["seconds"])))
     return figures
+
+
+def model_title(facts: RunFacts) -> str:
+    """The model as people call it: "TabM", and beside it what sees pictures and reads texts in other columns."""
+    names = [facts.option("model.name").strip("\"'")]
+    for key, kind in (("mixed.pictures", "image"), ("mixed.text", "text")):
+        used = [] if facts.schema is None else [one.kind for one in facts.schema.used_columns]
+        name = facts.option(key).strip("\"'")
+        if kind in used and name not in ("", "auto", "null", names[0]):
+            names.append(name)
+    return ", ".join(MODEL_TITLES.get(name, name) for name in names)
 
 
 def score_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,6 +136,19 @@ def score_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for metric, score in scores["test"].items()
     ]
+
+
+def shift_sentence(scores: dict[str, Any]) -> str:
+    """That the test part is harder than the validation part, so that the score promises little elsewhere; "" if not."""
+    shift = scores.get("shift")
+    if not isinstance(shift, dict) or not {"metric", "test", "valid"} <= shift.keys():
+        return ""
+    metric = str(shift["metric"])
+    values = f"{format_metric(metric, shift['test'])} against {format_metric(metric, shift['valid'])}"
+    return (
+        f"It is harder than the validation part, by more than luck could explain ({METRIC_TITLES.get(metric, metric)} "
+        f"{values}): the parts differ, so data from elsewhere may score lower still."
+    )
 
 
 def class_rows(schema: Schema, evaluation: Evaluation) -> list[ClassRow]:

@@ -59,19 +59,27 @@ METRIC_MEANINGS = {
     "bits_per_character": "how long the text would be if the model packed it; lower is better",
     "frechet_distance": "how far made pictures are from real ones, in features; lower is better",
 }
-UNBOUNDED_METRICS = frozenset(
-    {
-        "frechet_distance",
-        "log_loss",
-        "mae",
-        "mape",
-        "rmse",
-        "nats_per_token",
-        "perplexity",
-        "bits_per_character",
-    }
-    | {"mse", "scaled_mse", "scaled_mae", "mase", "pinball", "width"}
-)
+MODEL_TITLES = {
+    "small_cnn": "small CNN",
+    "small_resnet": "small ResNet",
+    "fast_cnn": "fast CNN",
+    "resnet": "ResNet",
+    "cnn3d": "3-D CNN",
+    "tabm": "TabM",
+    "mlp": "MLP",
+    "dcgan": "DCGAN",
+    "text_bag": "bag of n-grams",
+    "text_cnn": "CNN of texts",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn": "RNN",
+    "linear": "linear",
+    "ridge": "ridge regression",
+    "nlinear": "NLinear",
+    "dlinear": "DLinear",
+    "tcn": "TCN",
+    "patchtst": "patch transformer",
+}
 _PERCENT = frozenset({"top1", "top5", "accuracy", "balanced_accuracy", "mape", "coverage", "direction"})
 _OWN_UNITS = frozenset({"mae", "rmse", "mse", "pinball", "width"})
 
@@ -165,7 +173,8 @@ def compare_with_baseline(scores: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def headline_metric(scores: Mapping[str, Any]) -> str:
-    """The metric that a person asks for first: the task's main one, or the first that is defined."""
-    main = main_metric(scores["task"])
+    """The metric that leads: of a forecast the one that chose it, else the task's main one, or the first defined."""
+    main = scores.get("metric") if scores["task"] == "forecast" else None
+    main = main or main_metric(scores["task"])
     defined = [metric for metric in task_metrics(scores["task"]) if metric in scores["test"]]
     return main if main in defined or not defined else defined[0]

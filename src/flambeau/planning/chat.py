@@ -7,7 +7,7 @@ from typing import Any
 
 from flambeau.errors import ModelError, RecipeError
 from flambeau.evaluation.metrics import task_metrics
-from flambeau.planning.common import check_epochs
+from flambeau.planning.common import check_epochs, check_shares, plan_device, plan_threads
 from flambeau.planning.language import heads_for, plan_nothing_pretrained
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import came_from_person, plan_loss, plan_optimizer, plan_schedule
@@ -31,17 +31,11 @@ def plan_chat_parts(choices: Choices) -> None:
         choices.fix(
             "split.valid", VALID_SHARE, "chooses the best epoch, and when it says that it does not know"
         )
-    split = choices.recipe.split
-    if split.train + split.valid >= 1:
-        raise RecipeError(
-            "split.train and split.valid leave nothing for an honest test",
-            got=f"{split.train:g} + {split.valid:g}",
-            expected="a sum below 1, such as 0.8 + 0.1",
-        )
-    if split.folds:
+    check_shares(choices, "0.8 + 0.1")
+    if choices.recipe.split.folds:
         raise RecipeError(
             "a chatbot is tested on one part of its questions",
-            got=f"{split.folds} folds",
+            got=f"{choices.recipe.split.folds} folds",
             expected="--folds 0, or no --folds",
         )
     choices.choose("split.folds", 0, "one part of the questions tests")
@@ -74,9 +68,8 @@ def plan_chat(choices: Choices, *, questions: int, machine: Mapping[str, Any]) -
         RecipeError: another metric.
     """
     check_epochs(choices, "chat")
-    reasons = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}
-    choices.choose("device", machine["device"], reasons[machine["device"]])
-    choices.choose("threads", machine["cores"], "one a core that this process may use")
+    plan_device(choices, machine)
+    plan_threads(choices, machine)
     plan_loss(choices, task="chat")
     name = choices.choose("model.name", "transformer", "it writes; answers are found by pieces of words")
     if name != "transformer":

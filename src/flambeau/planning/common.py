@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from flambeau.errors import RecipeError, did_you_mean
@@ -51,19 +54,29 @@ def check_whole_batches(recipe: Recipe) -> None:
 def plan_machine(choices: Choices, machine: Machine, *, rows: int, schema: Schema) -> None:
     """Fill in the device and the threads."""
     check_epochs(choices, schema.task)
-    reasons = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}
-    choices.choose("device", machine["device"], reasons[machine["device"]])
+    plan_device(choices, machine)
     picture = schema.picture
     tiny = rows < TINY_TABLE if picture is None else max(picture.height, picture.width) <= TINY_PICTURE
     if tiny:
         choices.choose("threads", 1, "steps this small are over before a second thread has begun")
     else:
-        choices.choose("threads", machine["cores"], "one a core that this process may use")
+        plan_threads(choices, machine)
+
+
+def plan_device(choices: Choices, machine: Mapping[str, Any]) -> None:
+    """Fill in the device: a GPU where one is there."""
+    reasons = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}
+    choices.choose("device", machine["device"], reasons[machine["device"]])
+
+
+def plan_threads(choices: Choices, machine: Mapping[str, Any]) -> None:
+    """Fill in the threads: as many as there are cores."""
+    choices.choose("threads", machine["cores"], "one a core that this process may use")
 
 
 def plan_score(choices: Choices, *, rows: int, schema: Schema, came_split: bool) -> None:
     """Fill in how the score is made: one untouched test part, or cross-validation where that would be too small."""
-    _check_shares(choices)
+    check_shares(choices)
     if came_split:
         choices.choose("split.folds", 0, "the data came with its own test part")
     elif rows < FOLDS_BELOW:
@@ -128,13 +141,14 @@ def plan_operating_point(choices: Choices, schema: Schema) -> None:
         choices.choose("evaluation.positive", positive, why)
 
 
-def _check_shares(choices: Choices) -> None:
+def check_shares(choices: Choices, example: str = "0.7 + 0.15") -> None:
+    """Raises RecipeError, with a sum as an example, for shares that leave nothing to test on."""
     split = choices.recipe.split
     if split.train + split.valid >= 1:
         raise RecipeError(
             "split.train and split.valid leave nothing for an honest test",
             got=f"{split.train:g} + {split.valid:g}",
-            expected="a sum below 1, such as 0.7 + 0.15",
+            expected=f"a sum below 1, such as {example}",
         )
 
 

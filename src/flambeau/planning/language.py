@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau.errors import ModelError, RecipeError, did_you_mean
 from flambeau.evaluation.metrics import task_metrics
-from flambeau.planning.common import check_epochs
+from flambeau.planning.common import check_epochs, check_shares, plan_device, plan_threads
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import came_from_person, plan_loss, plan_optimizer, plan_schedule
 from flambeau.recipe import Choices
@@ -50,17 +50,11 @@ def plan_language_parts(choices: Choices) -> None:
         reason = "the last tenth of the text tests, as is usual for language models"
         choices.fix("split.train", TRAIN_SHARE, reason)
         choices.fix("split.valid", VALID_SHARE, "chooses the best epoch; it lies before the test part")
-    split = choices.recipe.split
-    if split.train + split.valid >= 1:
-        raise RecipeError(
-            "split.train and split.valid leave nothing for an honest test",
-            got=f"{split.train:g} + {split.valid:g}",
-            expected="a sum below 1, such as 0.85 + 0.05",
-        )
-    if split.folds:
+    check_shares(choices, "0.85 + 0.05")
+    if choices.recipe.split.folds:
         raise RecipeError(
             "a text is divided by place, once: folds would train on what comes after the tested part",
-            got=f"{split.folds} folds",
+            got=f"{choices.recipe.split.folds} folds",
             expected="--folds 0, or no --folds",
         )
     choices.choose("split.folds", 0, "a text is divided by place, once")
@@ -79,7 +73,8 @@ def plan_language(choices: Choices, facts: TextFacts, machine: Mapping[str, Any]
         RecipeError: values that do not go together.
     """
     check_epochs(choices, "language")
-    _plan_machine(choices, machine)
+    plan_device(choices, machine)
+    plan_threads(choices, machine)
     plan_loss(choices, task="language")
     _plan_tokens(choices, facts)
     _plan_net(choices, facts, machine)
@@ -99,12 +94,6 @@ def plan_nothing_pretrained(choices: Choices) -> None:
     choices.choose("training.optimizer.body_lr", 1.0, "there is no pretrained body")
     choices.choose("training.bags", 1, "one net sees enough")
     choices.choose("training.tolerance", 0.0, "the best epoch is kept")
-
-
-def _plan_machine(choices: Choices, machine: Mapping[str, Any]) -> None:
-    reasons = {"cuda": "a GPU is there", "mps": "Apple's GPU is there", "cpu": "no GPU is there"}
-    choices.choose("device", machine["device"], reasons[machine["device"]])
-    choices.choose("threads", machine["cores"], "one a core that this process may use")
 
 
 def _plan_tokens(choices: Choices, facts: TextFacts) -> None:

@@ -37,17 +37,15 @@ def plan_mixed(
     *,
     rows: int,
     schema: Schema,
-    targets: np.ndarray,
     pretrained: bool,
     machine: Mapping[str, Any],
 ) -> None:
-    """Fill in every open value for a table with columns of several kinds.
+    """Fill in every open value for a table with columns of several kinds, but whether a logarithm is learnt.
 
     Args:
         choices: changed in place.
         rows: samples, all parts together.
         schema: with facts of the pictures, where there are any.
-        targets: that may be looked at: not those of a test part that the data came with.
         pretrained: whether there are weights to start from.
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
 
@@ -56,7 +54,9 @@ def plan_mixed(
     """
     check_init(choices, pretrained=pretrained)
     _refuse(choices)
-    plan_log_target(choices, schema.task, skewed=has_long_tail(targets))
+    regression = schema.task == "regression"
+    if not regression:
+        plan_log_target(choices, schema.task, skewed=None)
     _plan_parts_of(choices, rows, schema, pretrained=pretrained, machine=machine)
     kinds = [column.kind for column in schema.used_columns if column.kind not in ("image", "text")]
     plan_table(
@@ -67,6 +67,7 @@ def plan_mixed(
         task=schema.task,
         classes=len(schema.classes),
         machine=machine,
+        target_later=regression,
     )
     plan_alone(choices, rows=rows, kinds=len(kinds_of_columns(schema)))
 

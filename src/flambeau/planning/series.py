@@ -6,15 +6,15 @@ import itertools
 
 from flambeau.errors import RecipeError, did_you_mean
 from flambeau.evaluation.metrics import task_metrics
-from flambeau.planning.common import check_whole_batches
+from flambeau.planning.common import check_shares, check_whole_batches
 from flambeau.planning.machine import Machine
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import check_init, plan_loss, plan_optimizer, plan_schedule
 from flambeau.planning.seasons import lookbacks_for, season_of
 from flambeau.recipe import Choices
 from flambeau.schema import SeriesFacts
+from flambeau.training.names import FINANCE_LOSSES
 
-FINANCE_LOSSES = ("directional", "sharpe")
 QUANTILES = [0.1, 0.9]
 MOST_OUTPUTS = 200_000
 # Of a net: rows of the past, samples it sees in all, and how often it may pass over them.
@@ -82,12 +82,7 @@ def plan_series(
 
 def _check_split(choices: Choices) -> None:
     recipe = choices.recipe
-    if recipe.split.train + recipe.split.valid >= 1:
-        raise RecipeError(
-            "split.train and split.valid leave nothing for an honest test",
-            got=f"{recipe.split.train:g} + {recipe.split.valid:g}",
-            expected="a sum below 1, such as 0.7 + 0.15",
-        )
+    check_shares(choices)
     if len(recipe.split.rows) == 1:
         raise RecipeError(
             "split.rows gives the rows of each part", got=str(recipe.split.rows),
@@ -159,8 +154,9 @@ def _plan_closed_form(choices: Choices) -> None:
             command=f"--model nlinear --loss {choices.recipe.training.loss.name}",
         )
     choices.choose("training.epochs", 0, "the weights are solved for, and no step could better them")
-    choices.choose("training.batch_size", 64, "of no effect without steps")
     choices.choose("training.precision", "fp32", "the weights are solved for in double precision")
+    choices.idle("training.", "without steps")
+    choices.choose("training.batch_size", 64, "")
     _plan_rest(choices)
 
 

@@ -36,6 +36,7 @@ def plan_table(
     task: str,
     classes: int,
     machine: Mapping[str, Any],
+    target_later: bool = False,
 ) -> None:
     """Fill in every open value of table, model and training.
 
@@ -47,9 +48,11 @@ def plan_table(
         task: classification, multilabel or regression.
         classes: classes or labels; 0 for a regression.
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
+        target_later: whether targets of training rows decide about its logarithm, once there is a split.
     """
     plan_loss(choices, task=task)
-    plan_log_target(choices, task, skewed=None)
+    if not target_later:
+        plan_log_target(choices, task, skewed=None)
     check_init(choices, pretrained=False)
     plan_whole_batches(choices, rows=rows)
     _plan_preparation(choices, rows, number_features)

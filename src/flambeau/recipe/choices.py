@@ -8,6 +8,9 @@ from typing import Any
 from flambeau.recipe.options import Recipe
 
 
+NO_EFFECT = "no effect"
+
+
 class Choices:
     """A recipe whose open values are filled in one by one, each with its reason.
 
@@ -20,6 +23,7 @@ class Choices:
         self.recipe = recipe.model_copy(deep=True)
         self.reasons: dict[str, str] = {}
         self._on_choice = on_choice
+        self._idle: tuple[tuple[str, str], ...] = ()
 
     def get(self, key: str) -> Any:
         """The value in force for a dotted key such as "training.optimizer.lr"."""
@@ -33,7 +37,12 @@ class Choices:
         current = self.get(key)
         if current is not None:
             return current
+        reason = next((f"{NO_EFFECT} {why}" for start, why in self._idle if key.startswith(start)), reason)
         return self.fix(key, value, reason)
+
+    def idle(self, start: str, why: str) -> None:
+        """Options whose keys begin so and that are open still do nothing in this run: "without steps"."""
+        self._idle = (*self._idle, (start, why))
 
     def fix(self, key: str, value: Any, reason: str) -> Any:
         """Set a value that only flambeau can know, such as epochs measured from `minutes`."""

@@ -50,6 +50,27 @@ def saving(path: Path, kept: str = "", command: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def alone_with(lock: Path) -> Iterator[None]:
+    """Wait until no other process is inside a block with this lock file; a killed process leaves no lock behind.
+
+    Raises:
+        RunError: the file cannot be made.
+    """
+    with saving(lock.parent):
+        stream = lock.open("a+b")
+    with stream:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]  # Windows only
+        else:
+            import fcntl
+
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; at the end it is flushed to disk and renamed to `path`.
 

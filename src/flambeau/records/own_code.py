@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from flambeau.errors import ModelError, UsageError, did_you_mean
-from flambeau.records.files import saving, write_text
+from flambeau.records.files import alone_with, saving, write_text
 from flambeau.records.neighbours import (
     BytesLoader,
     digest_contents,
@@ -121,19 +121,10 @@ def _remembered(store: Path) -> set[str]:
 
 @contextmanager
 def _alone_at(store: Path) -> Iterator[None]:
-    """No other process changes the store inside the block; a killed process leaves no lock behind."""
+    """No other process changes the store inside the block."""
     with saving(store):
         store.parent.mkdir(parents=True, exist_ok=True)
-        stream = store.with_name(f".{store.name}.lock").open("a+b")
-    with stream:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]  # Windows only
-        else:
-            import fcntl
-
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+    with alone_with(store.with_name(f".{store.name}.lock")):
         yield
 
 

@@ -86,7 +86,8 @@ def judge_decisions(
     """What scores.json tells of decisions; the doubtful labels are written beside, and all is told.
 
     Returns:
-        "validation" scores, and of two classes "operating_point" with its rates; nothing for other tasks.
+        "validation" scores, "shift" where the test part is harder than luck explains, and of two classes
+        "operating_point" with its rates; nothing for other tasks.
     """
     schema = material.samples.schema
     if tested.decided is None or not tested.validated:
@@ -103,8 +104,10 @@ def judge_decisions(
             seed=recipe.seed,
         )
     }
-    _tell_shift(material, tested, (rows, predictions), recipe, journal)
-    _keep_suspects(run, material, tested, (rows, predictions), journal)
+    shift = _tell_shift(material, tested, (rows, predictions), recipe, journal)
+    if shift is not None:
+        found["shift"] = shift
+    _keep_suspects(run, material, tested, (rows, predictions), journal, shifted=shift is not None)
     if len(schema.classes) == 2:
         found["operating_point"] = _point_scores(schema, tested, targets[tested.rows], recipe)
         if recipe.evaluation.operating_point is not None:
@@ -164,8 +167,8 @@ def _tell_shift(
     validated: tuple[np.ndarray, np.ndarray],
     recipe: Recipe,
     journal: Journal,
-) -> None:
-    """A warning where the test part is harder than the validation part by more than luck."""
+) -> dict[str, Any] | None:
+    """A warning where the test part is harder than the validation part by more than luck; the gap is returned."""
     samples = material.samples
     metric = "roc_auc" if len(samples.schema.classes) == 2 else "accuracy"
     rows, predictions = validated
@@ -177,7 +180,7 @@ def _tell_shift(
         seed=recipe.seed,
     )
     if gap is None:
-        return
+        return None
     words = "ROC-AUC" if metric == "roc_auc" else metric
     came = "the parts came from different places, times or devices"
     why = (
@@ -191,6 +194,7 @@ def _tell_shift(
         "score, or a still lower one, on data from elsewhere"
     )
     journal.finding(Finding("warning", "shift-between-parts", message))
+    return {"metric": metric, **gap}
 
 
 def _keep_suspects(
@@ -199,6 +203,8 @@ def _keep_suspects(
     tested: Judged,
     validated: tuple[np.ndarray, np.ndarray],
     journal: Journal,
+    *,
+    shifted: bool,
 ) -> None:
     """Write samples whose labels are probably wrong, found by predictions of models that had not seen them."""
     from flambeau.stages.judging import shown_pictures
@@ -224,10 +230,14 @@ def _keep_suspects(
         }
         for one in suspects[:MOST_SUSPECTS]
     ]
-    run.write_json(SUSPECTS, {"count": len(suspects), "judged": len(rows), "suspects": listed})
+    run.write_json(
+        SUSPECTS, {"count": len(suspects), "judged": len(rows), "shifted": shifted, "suspects": listed}
+    )
     message = (
         f"{len(suspects):,} of {len(rows):,} labels of the test and validation parts are doubtful: a model that had "
         "not seen them is sure of another class (confident learning); look at them before you trust either"
     )
+    if shifted:
+        message += ". The test part is unlike the validation part, so those of it may be mistakes of the model"
     shown = tuple(f"{one['id']}: {one['given']}, perhaps {one['likely']}" for one in listed[:LISTED])
     journal.finding(Finding("info", "doubtful-labels", message, shown))

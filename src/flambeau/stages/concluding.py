@@ -27,10 +27,15 @@ def conclude(
     tested: Judged,
     fitted: Fitted,
     fitted_rows: np.ndarray,
+    *,
+    longer: bool = False,
 ) -> None:
-    """Write scores, bundle and report of the model that is kept."""
+    """Write scores, bundle and report of the model that is kept.
+
+    `longer`: whether more epochs might have helped, as the last one was the best in every tested training.
+    """
     material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
-    scores = make_scores(material, splits, tested, recipe, fitted.temperature)
+    scores = make_scores(material, splits, tested, recipe, fitted.temperature, longer=longer)
     scores |= judge_decisions(run, material, tested, recipe, journal)
     scores["seconds"] = round(journal.seconds, 2)
     if fitted.threshold:

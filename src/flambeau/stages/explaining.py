@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from flambeau.errors import ModelError, RunError
@@ -18,13 +19,8 @@ class Watched(Protocol):
 
 
 @contextmanager
-def explained(parts: Watched) -> Iterator[None]:
-    """What goes wrong in a training, told to a person.
-
-    Raises RunError for a checkpoint that cannot be written, ModelError for a loss that diverges or a model that is
-    too large.
-    """
-    folder = parts.session.folder
+def explained_checkpoint(folder: Path) -> Iterator[None]:
+    """Raises RunError, with the command that goes on, for a checkpoint that cannot be written into this folder."""
     try:
         yield
     except CheckpointError as error:
@@ -35,6 +31,18 @@ def explained(parts: Watched) -> Iterator[None]:
             expected="free space",
             command=f"flambeau resume {folder.parent.parent}",
         ) from error
+
+
+@contextmanager
+def explained(parts: Watched) -> Iterator[None]:
+    """What goes wrong in a training, told to a person.
+
+    Raises RunError for a checkpoint that cannot be written, ModelError for a loss that diverges or a model that is
+    too large.
+    """
+    try:
+        with explained_checkpoint(parts.session.folder):
+            yield
     except ArithmeticError as error:
         raise ModelError(
             "the training diverged", got=str(error), command="--set training.optimizer.lr=…"

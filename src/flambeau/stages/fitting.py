@@ -30,7 +30,7 @@ from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
 from flambeau.stages.mixed.model import FusionWeights, choose_fusion, wants_fusion
-from flambeau.stages.series.feed import forecast_spec
+from flambeau.stages.series.feed import forecast_spec, unsolvable
 from flambeau.stages.starting.weights import OwnWeights, StartingWeights, tell_report
 from flambeau.stages.texts.feed import arrangement, choose_text_model
 from flambeau.stages.validating import predict_rows, score_rows
@@ -237,17 +237,25 @@ def make_session(
 def fit_closed_form(
     model: nn.Module, feed: Feed, train_rows: np.ndarray, valid_rows: np.ndarray, recipe: Recipe
 ) -> None:
-    """Solve for the weights of ridge regression on the training windows."""
-    if isinstance(model, RidgeForecast) and isinstance(feed.preparation, SeriesPreparation):
+    """Solve for the weights of ridge regression on the training windows.
+
+    Raises RecipeError where they cannot be with the penalty of the recipe.
+    """
+    if not isinstance(model, RidgeForecast) or not isinstance(feed.preparation, SeriesPreparation):
+        return
+    penalty = recipe.forecast.penalty or 0.0
+    try:
         solve_ridge(
             model,
             feed.gather,
             feed.targets,
             torch.from_numpy(train_rows),
             torch.from_numpy(valid_rows),
-            penalty=recipe.forecast.penalty or 0.0,
+            penalty=penalty,
             quantiles=feed.preparation.quantiles,
         )
+    except torch.linalg.LinAlgError as error:
+        raise unsolvable(penalty) from error
 
 
 def fit_bins(model: nn.Module, feed: Feed, train_rows: np.ndarray) -> None:

@@ -92,3 +92,19 @@ class Journal:
     def finding(self, finding: Finding) -> None:
         """Something that the reader or the check noticed."""
         self({"kind": "finding", **finding.to_json()})
+
+
+def go_on(run: RunFolder, listener: Listener, aside: str = "", kind: type[Journal] = Journal) -> Journal:
+    """The journal of a run that is resumed: it counts the seconds from where the run was stopped, and logs at once.
+
+    Args:
+        run: that was stopped or killed.
+        listener: such as the terminal.
+        aside: behind the sentence that tells so.
+        kind: of journal.
+    """
+    times = [record["time"] for record in run.read_log() if "time" in record]
+    journal = kind(listener, seconds_before=max(times, default=0.0))
+    journal.attach(run)
+    journal.note(f"going on with {run.path}{aside}")
+    return journal

@@ -13,10 +13,11 @@ from PIL import Image
 from flambeau.data.pictures.paths import PictureFile
 from flambeau.data.split import Split
 from flambeau.evaluation.baselines import fit_baselines
-from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
-from flambeau.evaluation.uncertainty import bootstrap_intervals, paired_difference
+from flambeau.evaluation.metrics import main_metric, score_predictions
+from flambeau.evaluation.uncertainty import bootstrap_intervals
 from flambeau.recipe import Recipe
 from flambeau.stages.binary import Validated
+from flambeau.stages.comparing import compare_with_baselines
 from flambeau.stages.inputs import Feed
 from flambeau.stages.material import Material
 from flambeau.stages.series.judging import forecast_scores, naive_of, scale_in, worst_forecasts
@@ -127,9 +128,18 @@ def judge_baselines(
 
 
 def make_scores(
-    material: Material, splits: list[Split], judged: Judged, recipe: Recipe, temperature: float
+    material: Material,
+    splits: list[Split],
+    judged: Judged,
+    recipe: Recipe,
+    temperature: float,
+    *,
+    longer: bool = False,
 ) -> dict[str, Any]:
-    """The content of scores.json, but for the seconds, which are not over yet."""
+    """The content of scores.json, but for the seconds, which are not over yet.
+
+    `longer`: whether more epochs might have helped, as the last one was the best.
+    """
     samples = material.samples
     task = samples.schema.task
     if samples.series is not None:
@@ -141,7 +151,9 @@ def make_scores(
     )
     baselines = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
     folds = len(splits)
-    sentence, standing = compare_with_baselines(task, targets, judged, recipe)
+    sentence, standing = compare_with_baselines(
+        task, targets, judged.predictions, judged.baselines, recipe, longer=longer
+    )
     return {
         "task": task,
         "rows": {
@@ -176,46 +188,6 @@ def advise_weights(material: Material, recipe: Recipe) -> str | None:
         return None
     target = f" --target {recipe.data.target}" if recipe.data.target else ""
     return f"flambeau train {recipe.source}{target} --pretrained mobilenet_v2"
-
-
-def compare_with_baselines(
-    task: str, targets: np.ndarray, judged: Judged, recipe: Recipe
-) -> tuple[str, str | None]:
-    """One honest sentence: whether the model beats the best baseline, and whether that is more than luck.
-
-    Returns:
-        The sentence, and "better", "unclear" or "worse"; None where there is nothing to compare with.
-    """
-    metric = main_metric(task)
-    sign = 1 if higher_is_better(metric) else -1
-    own = score_predictions(task, targets, judged.predictions)
-    others = {name: score_predictions(task, targets, values) for name, values in judged.baselines.items()}
-    others = {name: scores for name, scores in others.items() if metric in scores}
-    words = metric.upper() if metric in ("rmse", "mae", "mape") else metric.replace("_", " ")
-    if metric not in own:
-        return "These samples define no score.", None
-    if not others:
-        return f"{words} {own[metric]:.4g}; no baseline was fitted.", None
-    best = max(others, key=lambda name: sign * others[name][metric])
-    gap = paired_difference(
-        task,
-        metric,
-        targets,
-        judged.predictions,
-        judged.baselines[best],
-        resamples=recipe.evaluation.resamples,
-    )
-    comparison = f"{words} {own[metric]:.4g} against {others[best][metric]:.4g} of the best baseline ({best})"
-    low, high = sorted((sign * gap["low"], sign * gap["high"]))
-    if low > 0:
-        return f"The model beats every baseline: {comparison}.", "better"
-    if high < 0:
-        lead = "The model is worse than a baseline, by more than luck could explain"
-        return f"{lead}: {comparison}. Use that, or look for more data.", "worse"
-    if sign * gap["value"] > 0:
-        lead = "The model is ahead of every baseline, but by no more than luck could explain"
-        return f"{lead}: {comparison}.", "unclear"
-    return f"The model does not beat the best baseline: {comparison}.", "unclear"
 
 
 def worst_mistakes(material: Material, judged: Judged, scores: dict[str, Any]) -> list[dict[str, Any]]:

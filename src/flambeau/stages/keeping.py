@@ -23,6 +23,7 @@ from flambeau.recipe import Choices
 from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records import RunFolder
 from flambeau.records.environment import environment
+from flambeau.schema import Schema
 from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, worst_mistakes
@@ -57,6 +58,21 @@ def describe_data(samples: Samples, source: str | None) -> dict[str, Any]:
     }
 
 
+def describe_text(schema: Schema, source: str | None, fingerprint: str, count: int) -> dict[str, Any]:
+    """The content of data.json for texts, of which nothing is listed; `count` of characters, or of questions."""
+    return {
+        "source": source,
+        "fingerprint": fingerprint,
+        "count": count,
+        "schema": schema.to_json(),
+        "class_counts": None,
+        "stored": "text",
+        "ids": [],
+        "targets": [],
+        "digests": [],
+    }
+
+
 def check_same_data(run: RunFolder, samples: Samples) -> None:
     """Raises RunError, telling what changed, where the data are not those that the run was started with."""
     before = run.read_json("data.json")
@@ -86,9 +102,16 @@ def check_same_data(run: RunFolder, samples: Samples) -> None:
 
 def keep_plan(run: RunFolder, samples: Samples, splits: list[Split], choices: Choices, command: str) -> None:
     """Write the recipe, the split, the data's description and the environment."""
+    write_plan(run, describe_data(samples, choices.recipe.source), split_to_json(splits), choices, command)
+
+
+def write_plan(
+    run: RunFolder, data: dict[str, Any], split: dict[str, Any], choices: Choices, command: str
+) -> None:
+    """Write data.json and split.json, the environment and, last, the recipe."""
     recipe = choices.recipe
-    run.write_json("data.json", describe_data(samples, recipe.source))
-    run.write_json("split.json", split_to_json(splits))
+    run.write_json("data.json", data)
+    run.write_json("split.json", split)
     facts = environment(recipe.device, recipe.threads, command)
     run.write_json("environment.json", {**facts, "files": file_digests(recipe)})
     # last, because a folder with a recipe is one that can be resumed
@@ -133,8 +156,6 @@ def keep_familiar(run: RunFolder, bundle: Bundle, feed: Feed, rows: np.ndarray, 
     """Write what these rows, on which the kept model was fitted, look like to it: the bundle flags other inputs."""
     if isinstance(feed.preparation, SeriesPreparation):
         return  # rows of a series are like those before them or not; the range of their values is told
-    if isinstance(feed.preparation, SeriesPreparation):
-        return
     kind = "pictures"
     if isinstance(feed.preparation, TablePreparation):
         kind = "table" if feed.preparation.has_cells else "texts"
@@ -176,6 +197,11 @@ def keep_result(
         "evaluation.safetensors", save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()})
     )
     run.write_json("worst.json", worst_mistakes(material, judged, scores))
+    finish_run(run, bundle, scores, journal)
+
+
+def finish_run(run: RunFolder, bundle: Bundle, scores: dict[str, Any], journal: Journal) -> None:
+    """Write scores, the bundle, the report, and the digests of all that is in the folder."""
     run.write_json("scores.json", scores)
     bundle.scores = scores
     save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))

@@ -15,7 +15,13 @@ from flambeau.training.average import averaged_copy
 from flambeau.training.checkpoint import model_tensors, restore_model
 from flambeau.training.gan_loop import GanPosition, GanTechnique
 from flambeau.training.optimizer_state import optimizer_parts, restore_optimizer
-from flambeau.training.snapshot import Captured, SnapshotBuffers, device_event
+from flambeau.training.snapshot import (
+    Captured,
+    SnapshotBuffers,
+    device_event,
+    state_to_return_to,
+    still_needed,
+)
 
 PLAYERS = ("generator", "discriminator")
 
@@ -102,12 +108,12 @@ class GanState:
 
     def can_capture(self, kept: Collection[int]) -> bool:
         """Whether there is memory for a copy beside those that are `kept`."""
-        return self.copies.has_free(self._kept(kept))
+        return self.copies.has_free(still_needed(self.boundary, self.position.step, kept))
 
     def capture(self, kept: Collection[int] = ()) -> Captured:
         """A copy of everything, from which training goes on bit for bit; as `TrainingState.capture`."""
         tensors, description = self.parts()
-        copy = self.copies.copy(tensors, self._kept(kept))
+        copy = self.copies.copy(tensors, still_needed(self.boundary, self.position.step, kept))
         position = self.position
         values = {
             "epoch": position.epoch,
@@ -120,12 +126,6 @@ class GanState:
         if position.step == 0:
             self.boundary = captured
         return captured
-
-    def _kept(self, kept: Collection[int]) -> set[int]:
-        # the state at an epoch's start is needed until the next epoch's start takes its place
-        if self.boundary is None or self.position.step == 0:
-            return set(kept)
-        return {*kept, id(self.boundary.state)}
 
     def restore(self, captured: Captured) -> None:
         """The inverse of `capture`, in place."""
@@ -150,9 +150,7 @@ class GanState:
 
     def restore_boundary(self) -> None:
         """Back to the start of the epoch."""
-        if self.boundary is None:
-            raise ValueError("there is no state at the start of the epoch to go back to")
-        self.restore(self.boundary)
+        self.restore(state_to_return_to(self.boundary))
 
     def restore_best(self) -> None:
         """Put the best epoch's weights into the generator that is kept."""

@@ -61,6 +61,8 @@ from flambeau.training.schedules import (
 )
 
 LARGEST_HEAD_BATCH = 64
+# of forecasts: they learn a direction, and no quantiles
+FINANCE_LOSSES = ("directional", "sharpe")
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": make_adamw,
     "sgd": make_sgd,
@@ -229,7 +231,7 @@ def loss_function(
             arguments = {**arguments, "label_smoothing": label_smoothing}
         if class_weights is not None:
             arguments = {**arguments, "class_weights": class_weights}
-    if task == "forecast" and quantiles and name not in ("directional", "sharpe"):
+    if task == "forecast" and quantiles and name not in FINANCE_LOSSES:
         arguments = {**arguments, "quantiles": tuple(quantiles)}
     function = LOSSES[task][name]
     return partial(function, **arguments) if arguments else function

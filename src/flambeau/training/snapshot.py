@@ -103,6 +103,23 @@ class SnapshotBuffers:
         return _buffer_like(tensor, touch=False)
 
 
+def still_needed(boundary: Captured | None, step: int, kept: Collection[int]) -> set[int]:
+    """The ids of copies that a new one must leave as they are: those that are `kept`, and that of the boundary.
+
+    The state at an epoch's start is needed until the next epoch's start, which is a step of 0, takes its place.
+    """
+    if boundary is None or step == 0:
+        return set(kept)
+    return {*kept, id(boundary.state)}
+
+
+def state_to_return_to(boundary: Captured | None) -> Captured:
+    """The boundary itself. Raises ValueError where there is none."""
+    if boundary is None:
+        raise ValueError("there is no state at the start of the epoch to go back to")
+    return boundary
+
+
 def device_event(tensors: Mapping[str, Tensor]) -> torch.cuda.Event | None:
     """An event behind all that was asked of the GPU so far; None where no tensor is on one."""
     if not any(tensor.is_cuda for tensor in tensors.values()):

@@ -19,7 +19,13 @@ from flambeau.training.checkpoint import model_tensors, restore_model
 from flambeau.training.loop import EpochRecord, Position, Technique
 from flambeau.training.optimizer_state import optimizer_parts, restore_optimizer
 from flambeau.training.precision import make_scaler
-from flambeau.training.snapshot import Captured, SnapshotBuffers, device_event
+from flambeau.training.snapshot import (
+    Captured,
+    SnapshotBuffers,
+    device_event,
+    state_to_return_to,
+    still_needed,
+)
 
 
 @dataclass
@@ -149,7 +155,7 @@ class TrainingState:
 
     def can_capture(self, kept: Collection[int]) -> bool:
         """Whether there is memory for a copy beside those that are `kept`."""
-        return self.copies.has_free(self._kept(kept))
+        return self.copies.has_free(still_needed(self.boundary, self.position.step, kept))
 
     def capture(self, kept: Collection[int] = ()) -> Captured:
         """A copy of everything, from which training goes on bit for bit.
@@ -160,7 +166,7 @@ class TrainingState:
         tensors, description = self.parts()
         # read first: it waits for the device, which behind the copies would be waiting for these too
         position = replace(self.position, loss_total=float(self.position.loss_total))
-        copy = self.copies.copy(tensors, self._kept(kept))
+        copy = self.copies.copy(tensors, still_needed(self.boundary, self.position.step, kept))
         memory = getattr(self.technique.schedule, "state", None)
         values = {
             **asdict(position),
@@ -177,12 +183,6 @@ class TrainingState:
         if self.position.step == 0:
             self.boundary = captured
         return captured
-
-    def _kept(self, kept: Collection[int]) -> set[int]:
-        # the state at an epoch's start is needed until the next epoch's start takes its place
-        if self.boundary is None or self.position.step == 0:
-            return set(kept)
-        return {*kept, id(self.boundary.state)}
 
     def restore(self, captured: Captured) -> None:
         """The inverse of `capture`, in place."""
@@ -208,9 +208,7 @@ class TrainingState:
 
     def restore_boundary(self) -> None:
         """Back to the start of the epoch, with what was changed on the way undone."""
-        if self.boundary is None:
-            raise ValueError("there is no state at the start of the epoch to go back to")
-        self.restore(self.boundary)
+        self.restore(state_to_return_to(self.boundary))
 
     def repeat_epoch(self) -> None:
         """Back to the start of the epoch, with what was changed on the way kept."""

@@ -73,12 +73,12 @@ def wide_pieces(pieces: TextPreparation, texts: Sequence[str]) -> np.ndarray:
     return pieces.encode(list(texts)).astype(np.int64)
 
 
-def piece_rarity(texts: np.ndarray, buckets: int) -> np.ndarray:
-    """(buckets + 1,) float32: the logarithm of how few of these texts (texts, longest) hold each piece."""
+def piece_rarity(questions: np.ndarray, answers: np.ndarray, buckets: int) -> np.ndarray:
+    """(buckets + 1,) float32: the logarithm of how few of these texts, (count, longest) each, hold each piece."""
     counts = np.zeros(buckets + 1)
-    for row in texts:
+    for row in (*questions, *answers):
         counts[np.unique(row)] += 1
-    rarity = np.log((1 + len(texts)) / (1 + counts)) + 1
+    rarity = np.log((1 + len(questions) + len(answers)) / (1 + counts)) + 1
     rarity[0] = 0.0
     return rarity.astype(np.float32)
 

@@ -15,6 +15,7 @@ from flambeau.deploy.making.generators import refuse_generator
 from flambeau.errors import DataError, RunError
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
 from flambeau.evaluation.uncertainty import paired_difference
+from flambeau.evaluation.wording import metric_name, score_number
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
@@ -214,8 +215,8 @@ def _standing(metric: str, gap: dict[str, float]) -> str:
 
 def _verdict(pair: list[Contestant], metric: str, scores: list[dict[str, float]], standing: str) -> str:
     first, second = (contestant.name for contestant in pair)
-    words = metric.replace("_", " ")
-    figures = f"{words} {scores[1][metric]:.4g} of {second} against {scores[0][metric]:.4g} of {first}"
+    values = [score_number(score[metric]) for score in scores]
+    figures = f"{metric_name(metric)} {values[1]} of {second} against {values[0]} of {first}"
     return {
         "better": f"{second} is better than {first}, by more than luck could explain: {figures}.",
         "worse": f"{second} is worse than {first}, by more than luck could explain: {figures}.",

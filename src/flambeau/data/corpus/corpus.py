@@ -13,6 +13,10 @@ from flambeau.data.batches import ORDER_STREAM, Batch, Gather, Inputs, mix_seed
 from flambeau.data.texts.files import TEXT_SUFFIXES, decode_text
 
 DOCUMENT_BREAK = "\n\n"
+# Blocks that choose the epoch: so many at most, and none shorter than this.
+MOST_BLOCKS = 10
+FEWEST_CHARACTERS_A_BLOCK = 2_000
+Places = list[tuple[int, int]]
 
 
 def text_files(source: Path) -> list[Path]:
@@ -29,9 +33,23 @@ def read_corpus(source: Path) -> str:
     return DOCUMENT_BREAK.join(text for text in texts if text.strip())
 
 
-def part_borders(length: int, train: float, valid: float) -> tuple[int, int]:
-    """Where the training part and the validation part of a text of `length` characters end; the rest tests."""
-    return round(length * train), round(length * (train + valid))
+def divide_places(length: int, train: float, valid: float) -> tuple[Places, Places, Places]:
+    """Which places (begin, end) of a text of `length` characters train, choose the epoch, and test.
+
+    The end tests. Blocks at equal distances before it choose the epoch, so that training reaches up to the tested
+    part, which most often goes on with what stands just before.
+    """
+    border, chosen = round(length * (train + valid)), round(length * valid)
+    count = max(1, min(MOST_BLOCKS, chosen // FEWEST_CHARACTERS_A_BLOCK))
+    middles = (round(border * (2 * number + 1) / (2 * count)) for number in range(count))
+    blocks = [(middle - chosen // count // 2, middle + chosen // count - chosen // count // 2) for middle in middles]
+    begins, ends = [0, *(end for _, end in blocks)], [*(begin for begin, _ in blocks), border]
+    return list(zip(begins, ends, strict=True)), blocks, [(border, length)]
+
+
+def cut_text(text: str, places: Places) -> tuple[str, ...]:
+    """The text at these places."""
+    return tuple(text[begin:end] for begin, end in places)
 
 
 def gather_windows(tokens: Tensor, length: int) -> Gather:
@@ -48,37 +66,53 @@ def gather_windows(tokens: Tensor, length: int) -> Gather:
 class WindowBatches:
     """Training batches of neighbouring windows, whose borders lie elsewhere each epoch: (seed, epoch, step) → batch.
 
-    An epoch reads each token about once: windows stand side by side from a seeded place on, in a seeded order.
+    An epoch reads each token about once: in each piece windows stand side by side from a seeded place on, and all are
+    read in a seeded order. No window reaches from one piece into another.
 
     Args:
-        tokens: (all,) integer ids of the training part, on the training device.
+        tokens: (all,) integer ids of the training part, its pieces one behind the other, on the training device.
+        lengths: tokens of each piece; one of them at least is longer than the context.
         context: tokens that are read; those one further on are the targets.
         batch_size: windows a step; an epoch is cut into steps of equal size, give or take one window.
         seed: of places and order.
     """
 
     tokens: Tensor
+    lengths: tuple[int, ...]
     context: int
     batch_size: int
     seed: int
 
     @property
-    def windows(self) -> int:
-        """Windows an epoch. The first may begin anywhere in the length of a window, and one token more is a target."""
-        return max(1, len(self.tokens) // self.context - 1)
+    def windows(self) -> list[int]:
+        """Windows an epoch of each piece.
+
+        The first may begin anywhere in the length of a window, and one token more is a target.
+        """
+        return [max(int(length > self.context), length // self.context - 1) for length in self.lengths]
 
     def __len__(self) -> int:
         """Steps an epoch."""
-        return max(1, round(self.windows / self.batch_size))
+        return max(1, round(sum(self.windows) / self.batch_size))
+
+    def begins(self, generator: torch.Generator) -> Tensor:
+        """(windows,) int64 places where the windows of an epoch begin, in the order in which they are read."""
+        places, before = [], 0
+        for length, count in zip(self.lengths, self.windows, strict=True):
+            if count:
+                most = min(self.context, length - self.context * count)
+                first = int(torch.randint(most, (1,), generator=generator))
+                places.append(before + first + self.context * torch.arange(count))
+            before += length
+        together = torch.cat(places)
+        return together[torch.randperm(len(together), generator=generator)]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from step `start` on: (batch, context) ids, and the same one token further on."""
         generator = torch.Generator().manual_seed(mix_seed(self.seed, ORDER_STREAM, epoch))
-        most = min(self.context, len(self.tokens) - self.context * self.windows)
-        first = int(torch.randint(most, (1,), generator=generator))
-        begins = first + self.context * torch.randperm(self.windows, generator=generator)
+        begins = self.begins(generator)
         gather = gather_windows(self.tokens, self.context + 1)
-        size, longer = divmod(self.windows, len(self))
+        size, longer = divmod(len(begins), len(self))
         for step in range(start, len(self)):
             begin = step * size + min(step, longer)
             (both,) = gather(begins[begin : begin + size + (step < longer)])

@@ -63,15 +63,7 @@ def _files_of(source: Path, recipe: Recipe) -> tuple[str, tuple[Finding, ...]]:
             got=f"files of {', '.join(there[:8])}" if there else "no file at all",
             expected=f"files that end in {', '.join(TEXT_SUFFIXES)}",
         )
-    size = sum(path.stat().st_size for path in files)
-    if size > recipe.language.max_bytes:
-        raise DataError(
-            "this text is larger than the limit",
-            where=source,
-            got=f"{size:,} bytes",
-            expected=f"at most {recipe.language.max_bytes:,}",
-            command="--set language.max_bytes=…",
-        )
+    _check_size(source, sum(path.stat().st_size for path in files), "bytes", recipe)
     texts: list[str] = []
     findings: list[Finding] = []
     empty = []
@@ -94,6 +86,17 @@ def _files_of(source: Path, recipe: Recipe) -> tuple[str, tuple[Finding, ...]]:
     return DOCUMENT_BREAK.join(texts), tuple(findings)
 
 
+def _check_size(source: Path, size: int, unit: str, recipe: Recipe) -> None:
+    if size > recipe.language.max_bytes:
+        raise DataError(
+            "this text is larger than the limit",
+            where=source,
+            got=f"{size:,} {unit}",
+            expected=f"at most {recipe.language.max_bytes:,}",
+            command="--set language.max_bytes=…",
+        )
+
+
 def _column_of(source: Path, recipe: Recipe) -> tuple[str, tuple[Finding, ...]]:
     with core_errors():
         table = read_table(source, max_rows=recipe.data.max_rows)
@@ -109,15 +112,7 @@ def _column_of(source: Path, recipe: Recipe) -> tuple[str, tuple[Finding, ...]]:
         )
     values = table[name].to_pylist()
     texts = [str(value) for value in values if value is not None and str(value).strip()]
-    size = sum(len(text) for text in texts)
-    if size > recipe.language.max_bytes:
-        raise DataError(
-            "this text is larger than the limit",
-            where=source,
-            got=f"{size:,} characters",
-            expected=f"at most {recipe.language.max_bytes:,}",
-            command="--set language.max_bytes=…",
-        )
+    _check_size(source, sum(len(text) for text in texts), "characters", recipe)
     findings: tuple[Finding, ...] = ()
     if len(texts) < len(values):
         message = f"{len(values) - len(texts):,} of {len(values):,} rows have no text and are left out"

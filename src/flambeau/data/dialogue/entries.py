@@ -1,10 +1,11 @@
-"""Entries of questions and answers, from whatever files, as one set: which questions have which answers."""
+"""Entries of questions and answers, from whatever files, joined, with what was left out told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flambeau.data.dialogue.joining import Dialogues, Entry, answers_of_tags, join_entries
 from flambeau.data.tables.spelling import number_of
 from flambeau.errors import DataError
 from flambeau.schema import Finding
@@ -14,89 +15,33 @@ EXPECTED = (
     'of {"question": …, "answer": …}, or a table with the columns question and answer'
 )
 
-# (tag, questions, answers): any of the answers answers any of the questions
-Entry = tuple[str, list[str], list[str]]
-
 
 @dataclass(frozen=True)
-class Dialogues:
-    """Questions, and what may be answered.
+class ReadDialogues(Dialogues):
+    """Questions and answers, and what was found in reading them."""
 
-    Args:
-        questions: one a row.
-        right: for each row, the place of its answer.
-        tags: of the answers; "" where they have none.
-        answers: of each place, one or several texts, of which any may be said.
-        findings: of reading.
-    """
-
-    questions: tuple[str, ...]
-    right: tuple[int, ...]
-    tags: tuple[str, ...]
-    answers: tuple[tuple[str, ...], ...]
     findings: tuple[Finding, ...] = ()
 
 
-def plain_question(text: str) -> str:
-    """A question as it is compared: in small letters, without marks at its ends."""
-    return text.lower().strip(" ?!.,;:\"'")
-
-
-def answers_of_tags(entries: list[Entry]) -> tuple[dict[str, dict[str, None]], int]:
-    """The answers of each tag that stands for one intent, in whatever entry they are; and how many tags do not.
-
-    A tag over questions that each have one answer of their own, and not all the same, is a mere category.
-    """
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry[0] and entry[2]:
-            found.setdefault(entry[0], []).append(entry)
-    joined = {
-        tag: dict.fromkeys(text for _, _, texts in own for text in texts)
-        for tag, own in found.items()
-        if any(len(questions) != 1 or len(texts) > 1 for _, questions, texts in own)
-        or len({tuple(texts) for _, _, texts in own}) == 1
-    }
-    return joined, len(found) - len(joined)
-
-
-def join_entries(entries: list[Entry], source: str, max_pairs: int) -> Dialogues:
-    """Entries as one set: those of one tag are one answer, and so is all that answers one question.
+def check_entries(entries: list[Entry], source: str, max_pairs: int) -> ReadDialogues:
+    """Entries as one set, and what was left out.
 
     Raises DataError where there are no answers, no questions, or too many.
     """
-    of_tags, categories = answers_of_tags(entries)
-    answers: dict[tuple[str, str], dict[str, None]] = {}
-    asked: dict[tuple[str, str], dict[str, None]] = {}
-    unanswered = unasked = strange = 0
-    for tag, questions, texts in entries:
-        if not texts and tag not in of_tags:
-            unanswered += len(questions)
-            strange += not questions
-            continue
-        unasked += not questions and tag not in of_tags
-        for question in questions:
-            key = ("tag", tag) if tag in of_tags else ("question", plain_question(question))
-            answers.setdefault(key, {}).update(of_tags.get(tag) or dict.fromkeys(texts))
-            asked.setdefault(key, {})[question] = None
-    unasked += sum(("tag", tag) not in asked for tag in of_tags)
-    count = sum(len(questions) for questions in asked.values())
-    if not asked or count > max_pairs:
+    of_tags = answers_of_tags(entries)
+    joined = join_entries(entries)
+    without = [(tag, questions) for tag, questions, texts in entries if not texts and tag not in of_tags]
+    unanswered = sum(len(questions) for _, questions in without)
+    strange = sum(not questions for _, questions in without)
+    asked = {tag for tag, questions, _ in entries if questions}
+    unasked = sum(bool(texts and not questions and tag not in of_tags) for tag, questions, texts in entries)
+    unasked += sum(tag not in asked for tag in of_tags)
+    count = len(joined.questions)
+    if not count or count > max_pairs:
         raise _wrong_count(source, count, unanswered, len(entries), max_pairs)
-    # questions with the very same answers are one
-    places: dict[tuple[str, tuple[str, ...]], int] = {}
-    rows = []
-    for key, spelled in asked.items():
-        name = (key[1] if key[0] == "tag" else "", tuple(answers[key]))
-        place = places.setdefault(name, len(places))
-        rows += [(question, place) for question in spelled]
-    return Dialogues(
-        tuple(question for question, _ in rows),
-        tuple(place for _, place in rows),
-        tuple(tag for tag, _ in places),
-        tuple(texts for _, texts in places),
-        (*_left_out(unanswered, unasked, strange), *_told_categories(categories)),
-    )
+    categories = len({tag for tag, _, texts in entries if tag and texts}) - len(of_tags)
+    findings = (*_left_out(unanswered, unasked, strange), *_told_categories(categories))
+    return ReadDialogues(**vars(joined), findings=findings)
 
 
 def _wrong_count(source: str, count: int, unanswered: int, entries: int, max_pairs: int) -> DataError:

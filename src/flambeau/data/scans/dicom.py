@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +25,7 @@ from pydicom.uid import UID
 from flambeau.data.pictures.image import TooManyPixelsError
 from flambeau.data.pictures.load import fit_pixels
 from flambeau.data.scans.dicom_values import colours_of, grey_shares, is_coloured
+from flambeau.data.scans.readable import readable_scan
 from flambeau.transforms.image import Interpolation, PictureFit
 from flambeau.transforms.scan import (
     WindowKind,
@@ -120,7 +120,7 @@ def dicom_size(source: str | Path | BinaryIO) -> tuple[int, int, int, int, int]:
         FileNotFoundError: there is no such file.
         ValueError: it is no DICOM file, is damaged, or holds no picture.
     """
-    with _readable_dicom(source) as file:
+    with readable_scan(source, DicomError, "DICOM") as file:
         header = _read_elements(file, HEADER_BYTES, PIXEL_KEYWORDS)
         rows, columns, frames = _declared_size(header)
         coloured = is_coloured(header)
@@ -135,7 +135,7 @@ def dicom_tags(source: str | Path | BinaryIO, names: Sequence[str]) -> Dataset:
         FileNotFoundError: there is no such file.
         ValueError: it is no DICOM file, is damaged, or unpacks to more than a header may hold.
     """
-    with _readable_dicom(source) as file:
+    with readable_scan(source, DicomError, "DICOM") as file:
         return _read_elements(file, HEADER_BYTES, names)
 
 
@@ -165,7 +165,7 @@ def decode_dicom(
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read; says why.
     """
-    with _readable_dicom(source) as file:
+    with readable_scan(source, DicomError, "DICOM") as file:
         begin, most = file.tell(), HEADER_BYTES + max_pixels * BYTES_A_PIXEL
         rows, columns, frames = _declared_size(_read_elements(file, most, PIXEL_KEYWORDS))
         most = min(most, HEADER_BYTES + rows * columns * frames * BYTES_A_PIXEL)
@@ -194,27 +194,6 @@ def decode_dicom(
             return colours_of(stored[0], elements, bits)
         shares = grey_shares(np.stack(stored, axis=-1), elements, window, low, high)
         return scan_to_pixels(shares, bits)
-
-
-@contextmanager
-def _readable_dicom(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """The open file; whatever goes wrong inside becomes a ValueError that tells no value of the file."""
-    name = str(source) if isinstance(source, (str, Path)) else str(getattr(source, "name", "the picture"))
-    try:
-        if isinstance(source, (str, Path)):
-            with Path(source).open("rb") as file:
-                yield file
-        else:
-            yield source
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except TooManyPixelsError as error:
-        raise TooManyPixelsError(f"{name}: {error}") from None
-    except DicomError as error:
-        raise DicomError(f"{name}: {error}") from None
-    except Exception as error:  # pydicom raises anything for a damaged file, with what stands in it
-        reason = f"its DICOM data are damaged or cut off ({type(error).__name__})"
-        raise DicomError(f"{name}: {reason}") from None
 
 
 def _read_elements(file: BinaryIO, most_bytes: int, names: Sequence[str]) -> Dataset:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +17,7 @@ from nibabel.orientations import apply_orientation, io_orientation
 
 from flambeau.data.pictures.image import TooManyPixelsError
 from flambeau.data.pictures.load import fit_pixels
+from flambeau.data.scans.readable import readable_scan
 from flambeau.transforms.image import Interpolation, PictureFit
 from flambeau.transforms.scan import (
     ScanAxis,
@@ -99,7 +98,7 @@ def nifti_size(source: str | Path | BinaryIO) -> tuple[int, int, int, int, int]:
         FileNotFoundError: there is no such file.
         ValueError: it is no NIfTI file, or its header is damaged.
     """
-    with _readable_nifti(source) as file:
+    with readable_scan(source, NiftiError, "NIfTI") as file:
         header, _ = _read_header(file)
         shape, volumes = _volume_shape(header)
         turned = _orientation(header)[:, 0].astype(int)
@@ -134,7 +133,7 @@ def decode_nifti(
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read; says why.
     """
-    with _readable_nifti(source) as file:
+    with readable_scan(source, NiftiError, "NIfTI") as file:
         header, plain = _read_header(file)
         shape, _ = _volume_shape(header)
         if math.prod(shape) > max_pixels:
@@ -150,27 +149,6 @@ def decode_nifti(
         places = spread_places(count, 2 * depth) if depth else [int(position * (count - 1) + 0.5)]
         chosen = np.flip(slices[:, :, places].transpose(1, 0, 2), (0, 1))
         return scan_to_pixels(window_scan(chosen, black, white), bits)
-
-
-@contextmanager
-def _readable_nifti(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """The open file; whatever goes wrong inside becomes a ValueError that names it."""
-    name = str(source) if isinstance(source, (str, Path)) else str(getattr(source, "name", "the picture"))
-    try:
-        if isinstance(source, (str, Path)):
-            with Path(source).open("rb") as file:
-                yield file
-        else:
-            yield source
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except TooManyPixelsError as error:
-        raise TooManyPixelsError(f"{name}: {error}") from None
-    except NiftiError as error:
-        raise NiftiError(f"{name}: {error}") from None
-    except Exception as error:  # nibabel and gzip raise anything for a damaged file
-        reason = f"its NIfTI data are damaged or cut off ({type(error).__name__})"
-        raise NiftiError(f"{name}: {reason}") from None
 
 
 def _read_header(file: BinaryIO) -> tuple[Any, _Joined]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.data.samples import Samples
+from flambeau.data.series.windows import usable_origins
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
 from flambeau.recipe import Recipe
@@ -17,6 +18,8 @@ MOST_CHECKED_ROWS = 20_000
 TOO_GOOD, EXPLAINED_BY_ITSELF = 0.98, 0.9
 SAME_TIME = 0.9999
 FEWEST_ROWS = 20
+# Where fewer windows than this share have all of their target, those with filled-in values are used too.
+FEWEST_OBSERVED = 0.5
 
 
 def check_series(samples: Samples, recipe: Recipe) -> list[Finding]:
@@ -49,7 +52,31 @@ def check_series(samples: Samples, recipe: Recipe) -> list[Finding]:
     if short and len(lengths) > 1:
         message = f"{number_of(short, 'series')} of {len(lengths):,} too short for one window: nothing is learnt here"
         findings.append(Finding("warning", "short-series", message))
-    return [*findings, *_leaks(samples), *_same_time(samples)]
+    return [*findings, *_filled_targets(samples), *_leaks(samples), *_same_time(samples)]
+
+
+def _filled_targets(samples: Samples) -> list[Finding]:
+    """What becomes of windows whose target was missing in part: they are left out, or there would be too few."""
+    series, facts = samples.series, samples.schema.series
+    assert series is not None and facts is not None
+    windows = {"lookback": max(1, facts.lookback), "horizon": facts.horizon}
+    every = np.ones(len(series), dtype=bool)
+    count = len(usable_origins(series.starts, every, **windows, begins=series.begins))
+    whole = len(usable_origins(series.starts, series.observed, **windows, begins=series.begins))
+    if whole == count:
+        return []
+    if whole >= FEWEST_OBSERVED * count:
+        message = (
+            f"{number_of(count - whole, 'window')} of {count:,} left out: a value of their own target is missing, and "
+            "nothing is trained or tested on a value that was filled in"
+        )
+        return [Finding("info", "windows-left-out", message)]
+    message = (
+        f"{number_of(count - whole, 'window')} of {count:,} trained and tested on targets that are filled in with the "
+        "values before, as the others would be too few: errors there are errors against a guess, which the last value "
+        "meets by itself. A smaller --horizon, or fewer targets, leaves more whole windows"
+    )
+    return [Finding("warning", "filled-targets", message)]
 
 
 def _longest(samples: Samples) -> np.ndarray:

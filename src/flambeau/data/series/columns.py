@@ -22,7 +22,7 @@ ALL = "all"
 _PRICE_WORDS = {
     "open": "open", "high": "high", "low": "low", "close": "close", "volume": "volume", "vol": "volume",
 }  # fmt: skip
-_LIKELY = ("target", "y", "value", "close", "sales", "price", "load", "demand", "ot")
+LIKELY_TARGETS = ("target", "y", "value", "close", "sales", "price", "load", "demand", "ot")
 
 
 def find_prices(names: Sequence[str]) -> dict[str, str]:
@@ -120,7 +120,12 @@ def find_targets(
         if len(numbers) == 1:
             return (numbers[0],), f"'{numbers[0]}', the only column of numbers"
         likely = next(
-            (name for word in _LIKELY for name in numbers if word in re.split(r"[^a-z]+", name.lower())),
+            (
+                name
+                for word in LIKELY_TARGETS
+                for name in numbers
+                if word in re.split(r"[^a-z]+", name.lower())
+            ),
             numbers[-1],
         )
         raise DataError(

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow
 import pyarrow.types as kinds
 
+from flambeau.data.series.columns import LIKELY_TARGETS
 from flambeau.data.series.times import NO_TIME, find_time, read_times
 from flambeau.data.source import quoted
 from flambeau.errors import DataError
 
 _FEWEST = 20
 _FEW_VALUES = 10
-_LIKELY = ("close", "value", "target", "y", "sales", "price", "load", "demand", "ot")
 
 
 def series_hint(table: pyarrow.Table, path: Path, target: str | None) -> str:
@@ -45,7 +45,7 @@ def series_hint(table: pyarrow.Table, path: Path, target: str | None) -> str:
     if not ((steps > 0).all() or (steps < 0).all()):
         return ""
     others = [name for name in numbers if name not in time]
-    likely = [name for name in others for word in _LIKELY if name.lower().split(".")[-1] == word]
+    likely = [name for name in others for word in LIKELY_TARGETS if name.lower().split(".")[-1] == word]
     wanted = target or (likely or others or [""])[0]
     if wanted not in others:
         return ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from flambeau.data.samples import SeriesValues
 from flambeau.data.series.missing import MOST_FILLED, fill_values, find_begins, tell_missing
-from flambeau.data.series.step import Step, apart, infer_step, seconds_in_words
+from flambeau.data.series.step import Step, apart, infer_step, seconds_in_words, without_clock_changes
 from flambeau.data.series.times import NO_TIME
 from flambeau.data.tables.spelling import number_of
 from flambeau.errors import DataError
@@ -82,7 +82,11 @@ def lay_out(
         placed = np.arange(len(values), dtype=np.int64) - np.repeat(starts[:-1], np.diff(starts))
         step = step or Step("row", 1, "row", False)
     else:
-        placed = times[order]
+        regular = step is not None and step.regular and step.unit == "second"
+        placed = without_clock_changes(times[order], starts, step.step if step and regular else None)
+        if (placed != times[order]).any():
+            message = "clocks change between rows: times are those of the clock that the first row has"
+            findings.append(Finding("info", "clock-changes", message))
         if step is not None and step.regular:
             _check_grid(placed, starts, step)
         step = step or infer_step(placed, starts)

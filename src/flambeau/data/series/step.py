@@ -10,6 +10,9 @@ from flambeau.data.tables.spelling import number_of
 from flambeau.schema import TimeUnit
 
 DAY = 86_400
+HOUR = 3_600
+# Clocks change twice a year.
+CHANGE_DAYS = 90
 MOST_ALIKE = 0.9
 _WORDS = {1: "second", 60: "minute", 3600: "hour", DAY: "day", 7 * DAY: "week"}
 
@@ -57,6 +60,44 @@ def infer_step(times: np.ndarray, starts: np.ndarray) -> Step:
         return Step("second", step, seconds_in_words(step), True)
     typical = max(1, int(np.median(gaps)))
     return Step("second", typical, "irregular", False)
+
+
+def without_clock_changes(times: np.ndarray, starts: np.ndarray, step: int | None = None) -> np.ndarray:
+    """Rising times whose long steps were cut or stretched by an hour where clocks changed, as if none had.
+
+    Midnights of a place, written in UTC or with their zone, are 24 hours apart but for two days a year, which are 23
+    and 25 hours apart.
+
+    Args:
+        times: (rows,) int64 seconds of all series.
+        starts: (series + 1,) first rows.
+        step: seconds from a row to the next; None for the most frequent gap.
+
+    Returns:
+        (rows,) int64, in the clock of the first row; the times themselves where changes do not explain all gaps.
+    """
+    gaps = np.diff(times)
+    borders = starts[1:-1] - 1
+    gaps = np.delete(gaps, borders[(borders >= 0) & (borders < len(gaps))])
+    if not len(gaps):
+        return times
+    step = step or _mode(gaps)
+    if step < 2 * HOUR or step % HOUR or not np.mod(gaps, step).any():
+        return times
+    places = np.mod(times - times[0], step)
+    late, early = places == HOUR, places == step - HOUR
+    # two clocks, of which the first row has one
+    if not ((places == 0) | late).all() and not ((places == 0) | early).all():
+        return times
+    moved = times + np.where(early, HOUR, 0) - np.where(late, HOUR, 0)
+    for first, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        part, clock = moved[first:end], (late | early)[first:end]
+        if len(part) < 2:
+            continue
+        changes = int((np.diff(clock.astype(np.int8)) != 0).sum())
+        if changes > 1 + (part[-1] - part[0]) // (CHANGE_DAYS * DAY) or (np.diff(part) <= 0).any():
+            return times
+    return moved
 
 
 def seconds_in_words(step: int) -> str:

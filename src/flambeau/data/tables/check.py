@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow
 
 from flambeau.data.samples import Samples
+from flambeau.data.tables.sums import check_sums
 from flambeau.schema import Finding
 
 _MOST_ROWS = 50_000
@@ -21,7 +22,7 @@ _NAMED = 8
 
 
 def check_columns(samples: Samples) -> list[Finding]:
-    """Columns that are empty, constant, mostly missing, identifier-like or leak the target.
+    """Columns that are empty, constant, mostly missing, identifier-like or leak the target, alone or together.
 
     Columns that the reader has set aside already are not looked at. Of many rows, evenly spaced ones are.
     """
@@ -29,6 +30,7 @@ def check_columns(samples: Samples) -> list[Finding]:
         return []
     rows = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), _MOST_ROWS)).astype(np.int64))
     found: dict[str, list[str]] = {}
+    alone: tuple[str, ...] = ()
     others = {column.name for column in samples.schema.columns if column.kind in ("image", "text")}
     for name, values in samples.columns.items():
         # texts differ from row to row, as they should; what they give away, `check_texts` looks for
@@ -37,11 +39,13 @@ def check_columns(samples: Samples) -> list[Finding]:
         code, remark = _judge(values, rows, samples)
         if code:
             found.setdefault(code, []).append(f"{name} ({remark})" if remark else name)
-    return [
+            alone += (name,) if code == "leaking-columns" else ()
+    told = [
         Finding("warning", code, message.format(columns=_named(found[code])), tuple(found[code]))
         for code, message in _MESSAGES.items()
         if code in found
     ]
+    return [*told, *check_sums(samples, alone)]
 
 
 _MESSAGES = {

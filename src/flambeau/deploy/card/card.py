@@ -34,17 +34,10 @@ from flambeau.deploy.files import (
     read_scores,
 )
 from flambeau.deploy.headers import count_kept_rows, count_weights
+from flambeau.evaluation.wording import metric_name
 from flambeau.schema import Schema
 
 FEW_TESTED = 100
-METRIC_NAMES = {
-    "f1_macro": "macro F1",
-    "roc_auc": "ROC-AUC",
-    "mae": "MAE",
-    "mape": "MAPE",
-    "rmse": "RMSE",
-    "r2": "R²",
-}
 
 # What reading always tells, and what a card says elsewhere.
 SELF_EVIDENT = ("task", "groups", "other-files")
@@ -210,8 +203,7 @@ def _scores(parts: CardParts) -> list[str]:
     for metric, score in scores["test"].items():
         low, high = number(score.get("low")), number(score.get("high"))
         others = [number(values.get(metric)) for values in baselines.values()]
-        name = METRIC_NAMES.get(metric, metric.replace("_", " "))
-        rows.append((name, number(score.get("value")), f"{low} to {high}", *others))
+        rows.append((metric_name(metric), number(score.get("value")), f"{low} to {high}", *others))
     lines = [
         f"Method: {plain(scores.get('method'))}. The intervals hold 95 % of the scores of resampled test samples.",
         "",

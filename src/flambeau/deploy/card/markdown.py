@@ -42,4 +42,4 @@ def number(value: object) -> str:
         return f"{int(value):,}" if abs(value) < 10**15 else f"{float(value):.4g}"
     if abs(value) >= 1e9 or abs(value) < 1e-4:
         return f"{value:.3g}"
-    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    return f"{value:,.4g}" if abs(value) < 1_000 else f"{value:,.0f}"

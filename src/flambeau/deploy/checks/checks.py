@@ -18,7 +18,13 @@ from flambeau.deploy.checks.language import (
     language_model_arguments,
     writer_faults,
 )
-from flambeau.deploy.checks.mixed import dropouts_of, fusion_arguments, picture_column_faults
+from flambeau.deploy.checks.mixed import (
+    LARGEST_SIDE,
+    MOST_CHANNELS,
+    dropouts_of,
+    fusion_arguments,
+    picture_column_faults,
+)
 from flambeau.deploy.checks.series import series_faults, series_model_arguments, series_preparation_faults
 from flambeau.deploy.checks.tasks import Preparation, model_faults, module_faults, task_faults
 from flambeau.deploy.files import damaged
@@ -37,10 +43,8 @@ from flambeau.transforms.text import TOKENS, TextPreparation
 
 Part = TypeVar("Part")
 
-LARGEST_SIDE = 4096
 MOST_TOKENS = 2**17
 MOST_BUCKETS = 2**24
-MOST_CHANNELS = 1024
 PARTS_OF_KIND = {
     "number": ("value", "missing"),
     "boolean": ("value", "missing"),

@@ -80,6 +80,11 @@ def series_preparation_faults(preparation: SeriesPreparation, schema: Schema) ->
 
 def series_model_arguments(preparation: SeriesPreparation) -> dict[str, Any]:
     """What a model of this preparation must have been made for."""
+    return {**window_arguments(preparation), "calendar": preparation.calendar}
+
+
+def window_arguments(preparation: SeriesPreparation) -> dict[str, Any]:
+    """What a window is, for any model of it, a person's own included."""
     return {
         "channels": len(preparation.channels),
         "targets": preparation.targets,
@@ -87,5 +92,4 @@ def series_model_arguments(preparation: SeriesPreparation) -> dict[str, Any]:
         "horizon": preparation.horizon,
         "quantiles": len(preparation.quantiles),
         "future": preparation.future,
-        "calendar": preparation.calendar,
     }

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.loop_facts import LoopFacts, one_process, whole_epochs
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.scan_texts import loader_lines
-from flambeau.deploy.eject.text import Code, call, literal, one_line
+from flambeau.deploy.eject.text import Code, call, literal, one_line, script_template
 from flambeau.deploy.eject.words import in_docstring, source_name, story_of
 from flambeau.deploy.specialise.given import Facts, Instead
 from flambeau.transforms.image import PicturePreparation
@@ -59,20 +56,7 @@ def write_gan_glue(facts: RunFacts, reading: Reading, imports: str) -> str:
         **_picture_texts(facts, reading),
         **_net_texts(facts),
     }
-    return _template().render(context)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("flambeau.deploy.eject"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Python, not HTML
-    )
-    return environment.get_template("gan.py.j2")
+    return script_template("gan").render(context)
 
 
 def _picture_texts(facts: RunFacts, reading: Reading) -> dict[str, Any]:

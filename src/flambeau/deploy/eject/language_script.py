@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from flambeau.data.corpus.corpus import read_corpus
 from flambeau.data.corpus.source import open_corpus
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.loop_facts import LoopFacts, one_process
-from flambeau.deploy.eject.text import Code, call, literal
+from flambeau.deploy.eject.text import Code, call, literal, script_template
 from flambeau.deploy.eject.training_texts import loss_text, optimizer_text, own_constants, technique_text
 from flambeau.deploy.eject.words import in_docstring, source_name, story_of
 from flambeau.deploy.specialise import Facts, Instead
@@ -36,14 +34,6 @@ def write_language_glue(facts: RunFacts, imports: str) -> str:
     told = {"tokens": "language.tokens", "context": "language.context", "vocabulary": "language.vocabulary"}
     reasons = {key: facts.reasons.get(name, "") for key, name in told.items()}
     named = {key: facts.reasons.get(f"model.{key}", "") for key in ("width", "depth", "dropout")}
-    environment = Environment(
-        loader=PackageLoader("flambeau.deploy.eject"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Python, not HTML
-    )
     constants = [
         f"DATA = Path({literal(str(Path(str(recipe.source)).resolve()))})",
         f"SEED = {recipe.seed}",
@@ -51,7 +41,7 @@ def write_language_glue(facts: RunFacts, imports: str) -> str:
         *own_constants(facts),
     ]
     title = f"{source_name(facts)}: {facts.spec.name} for language, as in the run {facts.folder.name}."
-    return environment.get_template("language.py.j2").render(
+    return script_template("language").render(
         title=in_docstring(title),
         story=in_docstring(story_of(facts)),
         imports=imports,
@@ -60,13 +50,13 @@ def write_language_glue(facts: RunFacts, imports: str) -> str:
         matmul=literal(training.matmul or "highest"),
         deterministic=recipe.deterministic,
         borders=f"{split.train!r}, {split.valid!r}",
-        preparation=call("fit_corpus", Code("text[:first]"), reasons=reasons, **fitted),
+        preparation=call("fit_corpus", Code('"".join(pieces[0])'), reasons=reasons, **fitted),
         context=preparation.context,
         stride=max(1, preparation.context // 2),
         model=call(CLASSES[facts.spec.name], reasons=named, **facts.spec.arguments),
         init=literal(recipe.model.init) if recipe.model.init else "",
         batch_size=training.batch_size or 32,
-        optimizer=language_optimizer(facts),
+        optimizer=hidden_matrices(facts, "model"),
         technique=technique_text(facts, epochs=facts.trainings[0]["epochs"]),
         loss=loss_text(facts),
         ema=bool(training.ema),
@@ -78,12 +68,12 @@ def write_language_glue(facts: RunFacts, imports: str) -> str:
     )
 
 
-def language_optimizer(facts: RunFacts) -> Code:
-    """The optimizer; a transformer says itself which of its matrices are hidden."""
-    text = optimizer_text(facts, "model", body=False)
-    if facts.spec.name == "language_transformer":
-        return Code(text.replace("hidden_weights(model)", "model.hidden_names()"))
-    return text
+def hidden_matrices(facts: RunFacts, model: str) -> Code:
+    """The optimizer of a variable; a transformer says itself which of its matrices are hidden."""
+    text = optimizer_text(facts, model, body=False)
+    if facts.spec.name == "language_lstm":
+        return text
+    return Code(text.replace(f"hidden_weights({model})", f"{model}.hidden_names()"))
 
 
 def check_plain(facts: RunFacts) -> None:

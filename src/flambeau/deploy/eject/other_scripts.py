@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from flambeau.deploy.eject.chat_script import known_of_chat, write_chat_glue
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.gan_script import known_of_gan, write_gan_glue
 from flambeau.deploy.eject.language_script import known_of_language, write_language_glue
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.series_script import known_of_series, write_series_glue
 from flambeau.deploy.specialise import eject_text
-from flambeau.errors import RunError
 
 IMPORTS = """\
 import copy
@@ -42,10 +42,5 @@ def other_script(facts: RunFacts) -> str | None:
     if facts.task == "forecast":
         return eject_text(write_series_glue(facts, IMPORTS), facts=known_of_series(facts))
     if facts.task == "chat":
-        raise RunError(
-            "a chatbot has no plain script yet: it is two nets and all answers",
-            where=facts.folder.path,
-            expected="a run of another task; the bundle itself holds weights and plain JSON",
-            command=f"flambeau bundle {facts.folder.path} --out bot.zip",
-        )
+        return eject_text(write_chat_glue(facts, IMPORTS), facts=known_of_chat(facts))
     return None

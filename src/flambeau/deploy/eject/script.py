@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flambeau.data.batches import evaluation_batch
 from flambeau.deploy.eject.facts import RunFacts, changes_by_epoch, read_facts
@@ -28,7 +25,7 @@ from flambeau.deploy.eject.other_scripts import IMPORTS, other_script
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.scan_texts import loader_lines, pixels_at_once
-from flambeau.deploy.eject.text import literal, one_line
+from flambeau.deploy.eject.text import literal, one_line, script_template
 from flambeau.deploy.eject.text_models import text_of, texts_alone
 from flambeau.deploy.eject.training_texts import (
     freezes,
@@ -79,20 +76,7 @@ def write_glue(facts: RunFacts, reading: Reading) -> str:
         context |= _pictures(facts, reading)
     else:
         context |= {"layout": "", "load": ""}
-    return _template().render(context)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("flambeau.deploy.eject"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Python, not HTML
-    )
-    return environment.get_template("script.py.j2")
+    return script_template("script").render(context)
 
 
 def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:

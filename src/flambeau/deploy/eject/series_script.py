@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from flambeau.data.batches import evaluation_batch
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.modelling import model_text
 from flambeau.deploy.eject.series_reading import needs_times, series_facts_of, series_reading
-from flambeau.deploy.eject.text import Code, call, literal, one_line
+from flambeau.deploy.eject.text import Code, call, literal, one_line, script_template
 from flambeau.deploy.eject.training_texts import loss_text, optimizer_text, own_constants, technique_text
 from flambeau.deploy.eject.usual_facts import loop_facts, usual_facts
 from flambeau.deploy.eject.words import in_docstring, source_name, story_of
@@ -41,16 +39,8 @@ def write_series_glue(facts: RunFacts, imports: str) -> str:
     preparation, first = facts.bundle.preparation, facts.trainings[0]
     assert isinstance(preparation, SeriesPreparation)
     metric, trains = recipe.evaluation.metric or "mae", first["epochs"] > 0
-    environment = Environment(
-        loader=PackageLoader("flambeau.deploy.eject"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Python, not HTML
-    )
     title = f"{source_name(facts)}: {facts.spec.name} for forecasts, as in the run {facts.folder.name}."
-    return environment.get_template("forecast.py.j2").render(
+    return script_template("forecast").render(
         title=in_docstring(title),
         story=in_docstring(story_of(facts)),
         imports=imports,

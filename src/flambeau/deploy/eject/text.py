@@ -1,15 +1,32 @@
-"""Python text from values: literals, calls with a reason beside each chosen argument."""
+"""Python text from values: templates, literals, calls with a reason beside each chosen argument."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 LINE = 100
 
 
 class Code(str):
     """Text that is code already, such as a variable's name, and not a string to be quoted."""
+
+
+@cache
+def script_template(name: str) -> Template:
+    """One of the texts in `templates`, of which scripts are made."""
+    environment = Environment(
+        loader=PackageLoader("flambeau.deploy.eject"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Python, not HTML
+    )
+    return environment.get_template(f"{name}.py.j2")
 
 
 def literal(value: Any) -> str:

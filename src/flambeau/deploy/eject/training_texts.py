@@ -120,10 +120,15 @@ def schedule_text(facts: RunFacts, epochs: int) -> Code:
     return call("partial", Code(curve.func.__name__), **curve.keywords)
 
 
-def technique_text(facts: RunFacts, *, epochs: int, head: bool = False) -> Code:
-    """How a step is done; a head alone is trained in fp32, whole batches, without an average."""
+def technique_text(
+    facts: RunFacts, *, epochs: int, head: bool = False, exact: bool = False, weight_of: str = ""
+) -> Code:
+    """How a step is done; a head alone is trained in fp32, whole batches, without an average.
+
+    `exact`: in fp32 and whole batches, with an average. `weight_of`: the function that counts the terms of a loss.
+    """
     training = facts.recipe.training
-    alone = head or facts.on_features
+    alone = head or exact or facts.on_features
     values: dict[str, Any] = {
         "epochs": epochs,
         "schedule": schedule_text(facts, epochs),
@@ -139,6 +144,7 @@ def technique_text(facts: RunFacts, *, epochs: int, head: bool = False) -> Code:
         "precision": 0 if alone or training.precision in (None, "fp32") else training.precision,
         "step": Code("step_with_closure") if facts.asks_again else 0,
         "begin_epoch": Code("freezing.begin_epoch") if freezes(facts) and not alone else 0,
+        "weight_of": Code(weight_of) if weight_of else 0,
     }
     values |= {key: value for key, value in optional.items() if value not in (0, 0.0)}
     values["device"] = Code("DEVICE")

@@ -62,6 +62,9 @@ async def read_inputs(model: Loaded, content_type: str, body: bytes, limits: Lim
     if not model.takes_pictures:
         if kind != "application/json" and not kind.endswith("+json"):
             raise _unsupported(kind, "application/json", ROWS_HINT)
+        if model.asked is not None:
+            rows, many = read_rows(body, min(limits.rows, model.asked.rows))
+            return Inputs(model.asked.read(rows), _row_names(len(rows)), many)
         if model.takes_series:
             rows, _ = read_rows(body, limits.rows)
             check_rows(rows, model)
@@ -75,7 +78,7 @@ async def read_inputs(model: Loaded, content_type: str, body: bytes, limits: Lim
         # pictures are few and long texts, which are parsed quickly
         rows, many = read_rows(body, most, limits.bytes if pictures else JSON_BYTES)
         check_rows(rows, model)
-        return Inputs(rows, [f"row {number}" for number in range(1, len(rows) + 1)], many)
+        return Inputs(rows, _row_names(len(rows)), many)
     if kind == "multipart/form-data":
         return await _read_parts(content_type, body, limits)
     if not (kind.startswith("image/") or kind in FILE_TYPES):
@@ -157,6 +160,10 @@ def check_rows(rows: Sequence[Mapping[str, Any]], model: Loaded) -> None:
                 )
     if len(rows) != 1 or not needed <= rows[0].keys():
         require_inputs(model.bundle.schema, list(dict.fromkeys(name for row in rows for name in row)))
+
+
+def _row_names(count: int) -> list[str]:
+    return [f"row {number}" for number in range(1, count + 1)]
 
 
 def _too_many_rows(got: str, most: int) -> RefusalError:

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from flambeau.deploy.serve.drift import Strange
-from flambeau.deploy.serve.models import Explaining, Loaded
+from flambeau.deploy.serve.explaining import Explaining
+from flambeau.deploy.serve.models import Loaded
 from flambeau.evaluation.decide import choose_sure_classes
 from flambeau.transforms.series import SeriesPreparation
 
@@ -52,6 +53,9 @@ class Metrics:
         )
         self.strange = Counter("flambeau_strange_inputs", "Inputs unlike the training data, by kind.",
                                (*model, "kind"), registry=registry)  # fmt: skip
+        self.made = Counter(
+            "flambeau_made", "Tokens that were written, or pictures that were made.", model, registry=registry
+        )
         Gauge(
             "flambeau_waiting_inputs", "Inputs that wait for their answer.", registry=registry
         ).set_function(waiting)
@@ -75,7 +79,9 @@ class Metrics:
     def predicted(self, model: Loaded, predictions: np.ndarray, strange: Sequence[Strange]) -> None:
         """Count what a batch was answered, and what was strange about its inputs."""
         schema = model.bundle.schema
-        if isinstance(model.bundle.preparation, SeriesPreparation):
+        if model.asked is not None:
+            self._asked(model, predictions)
+        elif isinstance(model.bundle.preparation, SeriesPreparation):
             scaled = self.values.labels(model.name, model.version)
             for place, channel in enumerate(model.bundle.preparation.channels[: predictions.shape[2]]):
                 for value in channel.scale(predictions[:, -1, place, 0]).tolist():
@@ -96,3 +102,12 @@ class Metrics:
                     self.predictions.labels(model.name, model.version, name).inc(number)
         for kind, count in Tally(kind for found in strange for kind in {kind for kind, _ in found}).items():
             self.strange.labels(model.name, model.version, kind).inc(count)
+
+    def _asked(self, model: Loaded, counted: np.ndarray) -> None:
+        """Count what was made, or whether there was an answer: 1, 0, and -1 for a step that is no answer."""
+        if model.bundle.schema.task != "chat":
+            self.made.labels(model.name, model.version).inc(float(counted.sum()))
+            return
+        for value, name in ((1, "answered"), (0, "unknown")):
+            if number := int((counted == value).sum()):
+                self.predictions.labels(model.name, model.version, name).inc(number)

@@ -21,8 +21,8 @@ from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.familiar.familiar import Familiar, predict_and_compare
 from flambeau.deploy.familiar.files import load_familiar
 from flambeau.deploy.forecasts import series_facts
-from flambeau.deploy.making.generators import refuse_generator
 from flambeau.deploy.mixed import row_inputs
+from flambeau.deploy.serve.asked import Asked
 from flambeau.deploy.serve.drift import FAR, Strange, TableWatch
 from flambeau.deploy.serve.faster import pack
 from flambeau.deploy.serve.limits import Limits, RefusalError
@@ -37,6 +37,7 @@ from flambeau.deploy.serve.series import (
     sent_answer,
     window_numbers,
 )
+from flambeau.deploy.serve.talking import asked_of, warm_asked
 from flambeau.deploy.versions.resolve import find_bundle
 from flambeau.errors import UsageError
 from flambeau.recipe import load_recipe
@@ -63,6 +64,9 @@ class Loaded:
         pixels: pictures with more are refused.
         familiar: what its training data looks like, where the bundle tells.
         on_answers: told the predictions and the strange things of every batch.
+
+    Attributes:
+        asked: how it is asked, where it is shown no samples.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Loaded:
     on_answers: Callable[[Loaded, np.ndarray, Sequence[Strange]], None] = lambda model, found, strange: None
     most: int = 0  # inputs in one batch, where there is a limit besides the server's own
     watch: TableWatch | None = field(init=False)
+    asked: Asked | None = field(init=False)
 
     def __post_init__(self) -> None:
         preparation = self.bundle.preparation
@@ -81,11 +86,14 @@ class Loaded:
             self.watch = TableWatch(self.bundle.schema, preparation)
         if isinstance(preparation, SeriesPreparation):
             self.most = max(1, MOST_WINDOW_NUMBERS // window_numbers(preparation))
+        self.asked = asked_of(self.bundle)
+        if self.asked is not None:
+            self.most = self.asked.most
 
     @property
     def takes_pictures(self) -> bool:
         """Whether its inputs are pictures; otherwise they are rows."""
-        return self.bundle.schema.source == "pictures"
+        return self.bundle.schema.source == "pictures" and self.asked is None
 
     @property
     def takes_series(self) -> bool:
@@ -138,7 +146,14 @@ class Loaded:
             raise _unreadable(error) from None
 
     def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
-        """Decoded pictures, rows or series → one answer each, with "strange": what the training data had none of."""
+        """Decoded pictures, rows or series → one answer each, with "strange": what the training data had none of.
+
+        Of a model that is asked, steps → their results.
+        """
+        if self.asked is not None:
+            results, counted, unusual = self.asked.answer(inputs)
+            self.on_answers(self, counted, unusual)
+            return results
         if self.takes_series:
             return self._forecast(inputs)
         strange: list[Strange] = [[] for _ in inputs]
@@ -171,6 +186,9 @@ class Loaded:
 
     def warm_up(self, batch: int) -> None:
         """Answer made-up inputs, so that the first request does not wait for what is made on first use."""
+        if self.asked is not None:
+            warm_asked(self.asked)
+            return
         preparation = self.bundle.preparation
         if isinstance(preparation, PicturePreparation):
             dtype = np.uint8 if preparation.bits == 8 else np.uint16
@@ -182,32 +200,6 @@ class Loaded:
         quiet = Loaded(self.name, self.version, self.bundle, self.pixels, self.familiar)
         quiet.answer([one])
         quiet.answer([one] * min(batch, quiet.most or batch))
-
-
-@dataclass(eq=False)
-class Explaining:
-    """Explanations of one model: each input is (picture or row, label or None). They are long, so one at a time."""
-
-    model: Loaded
-    most: int = 1
-
-    def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
-        """The usual answer of each, with "why"."""
-        from flambeau.deploy.why.mixed import explain_mixed
-        from flambeau.deploy.why.text import explain_texts, has_texts
-        from flambeau.deploy.why.why import explain_picture, explain_row  # captum takes a second
-
-        bundle = self.model.bundle
-        answers = self.model.answer([one for one, _ in inputs])
-        for answer, (one, label) in zip(answers, inputs, strict=True):
-            if self.model.takes_pictures:
-                answer["why"] = explain_picture(bundle, one, label)
-            else:
-                explain = explain_texts if has_texts(bundle) else explain_row
-                if bundle.schema.picture_columns:
-                    explain = explain_mixed
-                answer["why"] = explain(bundle, quick_columns([one], bundle.schema), label)
-        return answers
 
 
 class Models:
@@ -253,12 +245,11 @@ def load_model(word: str, limits: Limits, on_note: Callable[[str], None] = lambd
     if not NAME.fullmatch(name):
         raise UsageError("this name cannot stand in an address", got=name, expected="name=RUN")
     bundle = load_bundle(folder)
-    refuse_generator(bundle.schema, "answer over HTTP", folder)
     recipe = load_recipe(folder / "recipe.yaml")
     model = Loaded(
         name, version, bundle, min(limits.pixels, recipe.data.max_pixels), load_familiar(folder, bundle)
     )
-    reason = pack(bundle, limits.batch)
+    reason = pack(bundle, limits.batch) if model.asked is None else ""
     if reason:
         on_note(f"{name} runs as it is: {reason}")
     model.warm_up(limits.batch)

@@ -62,6 +62,8 @@ def describe_model(model: Loaded, versions: list[str]) -> dict[str, Any]:
         facts = schema.series
         described |= {"horizon": facts.horizon, "lookback": facts.lookback, "frequency": facts.frequency}
         described |= {"quantiles": list(facts.quantiles), "time": list(facts.time), "series": facts.series}
+    if model.asked is not None:
+        return {**described, "fields": model.asked.describe()}
     if schema.task not in ("regression", "forecast"):
         described["classes"] = list(schema.classes)
     if not model.takes_pictures:
@@ -116,6 +118,9 @@ def _parts(model: Loaded, number: int) -> tuple[type[BaseModel] | None, type[Bas
     if schema.series is not None:
         past, forecast = series_parts(schema.series, number)
         return past, forecast, forecast
+    if model.asked is not None:
+        row, answer = model.asked.parts(number)
+        return row, answer, _answers_of(answer, number)
     row: type[BaseModel] | None = None
     if not model.takes_pictures:
         fields: dict[str, Any] = {
@@ -132,12 +137,16 @@ def _parts(model: Loaded, number: int) -> tuple[type[BaseModel] | None, type[Bas
     strange = (list[str], Field(description="What about this input the training data had none of."))
     why: Any = (dict[str, Any] | None, Field(None, description="With ?explain: what speaks for the answer."))
     answer = create_model(f"Answer{number}", **label, strange=strange, why=why)
+    return row, answer, _answers_of(answer, number)
+
+
+def _answers_of(answer: type[BaseModel], number: int) -> type[BaseModel]:
+    """A list of answers, each named."""
     failed: Any = create_model(f"Failed{number}", input=(str, ...), error=(Problem, ...))
     named: Any = create_model(f"Named{number}", __base__=answer, input=(str, ...))
-    answers = create_model(
+    return create_model(
         f"Answers{number}", model=(str, ...), version=(str, ...), answers=(list[named | failed], ...)
     )
-    return row, answer, answers
 
 
 def _column_type(column: Column) -> Any:
@@ -201,7 +210,8 @@ def _operation(
         }
     else:
         reference = {"$ref": REFERENCE.format(model=row.__name__)}
-        rows = {"type": "array", "minItems": 1, "maxItems": limits.rows, "items": reference}
+        most = limits.rows if model.asked is None else min(limits.rows, model.asked.rows)
+        rows = {"type": "array", "minItems": 1, "maxItems": most, "items": reference}
         forms = [
             {
                 "type": "object",
@@ -222,8 +232,8 @@ def _operation(
             forms = [forms[0], rows]
         kinds = {"application/json": {"schema": {"anyOf": forms}}}
     return {
-        "summary": f"Predict with {model.name}, version {model.version}",
-        "parameters": [] if model.takes_series else [_EXPLAIN],
+        "summary": f"{'Predict with' if model.asked is None else 'Ask'} {model.name}, version {model.version}",
+        "parameters": [] if model.takes_series or model.asked is not None else [_EXPLAIN],
         "requestBody": {"required": True, "content": kinds},
         "responses": dict(sorted(responses.items())),
     }

@@ -16,13 +16,14 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from flambeau.deploy.bundle import Bundle
+from flambeau.deploy.serve.talking import ASKED, asked_of
 from flambeau.deploy.why.why import typical_value
 from flambeau.schema import Column, Schema
 from flambeau.transforms.table import TablePreparation
 
 MOST_VALUES = 500
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("words.js", "answer.js", "picture.js", "parse.js", "row.js", "series.js", "page.js")
+_SCRIPTS = ("words.js", "answer.js", "picture.js", "parse.js", "row.js", "series.js", "talk.js", "page.js")
 
 
 class Served(Protocol):
@@ -98,12 +99,13 @@ def page_model(model: Served) -> dict[str, Any]:
         "name": model.name,
         "version": model.version,
         "url": f"models/{name}/versions/{version}/predict",
-        "kind": schema.source,
+        "kind": schema.task if schema.task in ASKED else schema.source,
         "task": schema.task,
         "target": schema.target,
         "classes": list(schema.classes),
         "score": _score(bundle.scores),
         "series": _series(schema),
+        "fields": _fields(bundle),
         "columns": [_column(bundle, column) for column in _form_columns(schema)],
     }
 
@@ -111,6 +113,17 @@ def page_model(model: Served) -> dict[str, Any]:
 def _form_columns(schema: Schema) -> list[Column]:
     """The columns with a field each; the form of time series takes whole tables."""
     return [column for column in schema.used_columns if schema.series is None and column.kind != "image"]
+
+
+def _fields(bundle: Bundle) -> list[dict[str, Any]]:
+    """What the form of a model asks for that is shown no samples."""
+    asked = asked_of(bundle)
+    if asked is None:
+        return []
+    return [
+        {"name": field.name, "default": field.default, "low": field.low, "high": _finite(field.high)}
+        for field in asked.fields
+    ]
 
 
 def _series(schema: Schema) -> dict[str, Any] | None:

@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
+from flambeau.deploy.serve.asked import Asked
 from flambeau.deploy.serve.batching import Batcher, Job
+from flambeau.deploy.serve.explaining import Explaining
 from flambeau.deploy.serve.inputs import MOST_NUMBERS, read_inputs
 from flambeau.deploy.serve.limits import Limits, RefusalError, busy
-from flambeau.deploy.serve.models import Explaining, Loaded
+from flambeau.deploy.serve.models import Loaded
 from flambeau.deploy.serve.sent_pictures import unpack_pictures
 from flambeau.deploy.serve.series import count_series, joined_answers
 from flambeau.errors import did_you_mean
@@ -68,6 +70,8 @@ class Predicting:
             explained, label = _explain_option(query) if query else (False, None)
             if explained:
                 answers = await self._explain(job, model, inputs.raw, label)
+            elif model.asked is not None:
+                answers = await self._answer_asked(job, model.asked, inputs.raw)
             elif model.takes_series:
                 answers = await self._answer_series(job, model, inputs.raw[0])
             elif model.takes_pictures:
@@ -151,6 +155,16 @@ class Predicting:
             for place in range(len(bodies))
         ]
 
+    async def _answer_asked(self, job: Job, asked: Asked, rows: list[dict[str, Any]]) -> list[Any]:
+        """Requests in words, each cut into short steps, between which the model answers others."""
+        steps = [asked.steps(row) for row in rows]
+        job.inputs = [step for some in steps for step in some]
+        job.count = len(job.inputs)
+        self.batcher.admit(job)
+        self.batcher.submit(job)
+        results = iter(await job.future)
+        return [asked.finish([next(results) for _ in some]) for some in steps]
+
     async def _answer_series(self, job: Job, model: Loaded, rows: list[Any]) -> list[Any]:
         """Rows of the past become windows in a thread, as that takes arrow some milliseconds; each series is an input.
 
@@ -191,10 +205,9 @@ class Predicting:
     async def _explain(self, job: Job, model: Loaded, raw: list[Any], label: str | None) -> list[Any]:
         """One input with its explanation. Raises RefusalError: 422 for several, 429 where many are at it already."""
         classes = model.bundle.schema.classes
-        if model.takes_series:
-            raise RefusalError(
-                422, "forecasts are not explained", expected="the same request without ?explain"
-            )
+        if model.takes_series or model.asked is not None:
+            what = "forecasts are" if model.takes_series else "what this model answers is"
+            raise RefusalError(422, f"{what} not explained", expected="the same request without ?explain")
         if len(raw) != 1:
             raise RefusalError(422, "one input is explained at a time", got=f"{len(raw)} inputs")
         if label is not None and label not in classes:

@@ -198,10 +198,14 @@ def _example(model: Loaded, url: str, locked: bool) -> str:
     key = ' -H "Authorization: Bearer $FLAMBEAU_API_KEY"' if locked else ""
     if model.takes_pictures:
         return f"curl {url}/predict{key} -H 'content-type: image/jpeg' --data-binary @photo.jpg"
-    row = {
-        column.name: column.values[0] if column.values else column.low
-        for column in model.bundle.schema.used_columns
-    }
+    row = (
+        model.asked.example
+        if model.asked is not None
+        else {
+            column.name: column.values[0] if column.values else column.low
+            for column in model.bundle.schema.used_columns
+        }
+    )
     return f"curl {url}/predict{key} -H 'content-type: application/json' -d {shlex.quote(to_json(row))}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flambeau.errors import RunError, UsageError
-from flambeau.records.files import saving, write_json
+from flambeau.records.files import alone_with, saving, write_json
 
 INDEX = "index.json"
 LATEST = "latest"
@@ -131,26 +130,12 @@ def write_index(folder: Path, index: Index) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[Index]:
-    """The index of a model, while no other process can change it; a killed process leaves no lock behind.
+    """The index of a model, while no other process can change it.
 
     Raises:
         RunError: the folder cannot be written to, or the index is damaged.
     """
     with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("a+b")
-    with stream:
-        _wait_for(stream.fileno())
+    with alone_with(folder / ".lock"):
         yield read_index(folder)
-
-
-def _wait_for(descriptor: int) -> None:
-    """Hold the lock until the file is closed."""
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]  # Windows only
-        return
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.deploy.answer import device_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.mixed import row_inputs, with_unpacked
-from flambeau.deploy.why.why import AT_ONCE, answers_of, explained_label, plain_value, typical_value
+from flambeau.deploy.why.why import AT_ONCE, answers_of, effect_of, explained_label, typical_value
 from flambeau.transforms.table import TablePreparation
 
 
@@ -49,15 +49,7 @@ def explain_mixed(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
     return {
         "label": label,
         "answer": answer,
-        "effects": [
-            {
-                "column": name,
-                "value": _shown(columns[name][0]),
-                "typical": typical_value(bundle, name),
-                "effect": effects[name],
-            }
-            for name in ranked
-        ],
+        "effects": [effect_of(bundle, name, columns[name][0], effects[name]) for name in ranked],
     }
 
 
@@ -68,7 +60,3 @@ def _typical_raw(bundle: Bundle, name: str, kind: str) -> Any:
     if kind in ("number", "boolean"):
         return np.nan if value is None else float(value)
     return value
-
-
-def _shown(value: Any) -> Any:
-    return "a picture" if isinstance(value, bytes | np.ndarray) else plain_value(value)

@@ -137,15 +137,17 @@ def explain_row(bundle: Bundle, columns: dict[str, np.ndarray], label: str | Non
     return {
         "label": label,
         "answer": answer,
-        "effects": [
-            {
-                "column": name,
-                "value": plain_value(columns[name][0]),
-                "typical": typical_value(bundle, name),
-                "effect": effects[name],
-            }
-            for name in ranked
-        ],
+        "effects": [effect_of(bundle, name, columns[name][0], effects[name]) for name in ranked],
+    }
+
+
+def effect_of(bundle: Bundle, column: str, value: Any, effect: float) -> dict[str, Any]:
+    """What is told of a column: "column", "value", "typical" and "effect"."""
+    return {
+        "column": column,
+        "value": "a picture" if isinstance(value, bytes | np.ndarray) else plain_value(value),
+        "typical": typical_value(bundle, column),
+        "effect": effect,
     }
 
 

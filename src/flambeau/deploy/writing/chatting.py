@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 
 from flambeau.deploy.bundle import Bundle
+from flambeau.deploy.writing.drafts import Draft
 from flambeau.errors import ModelError
 from flambeau.evaluation.chat import answer_chances
 from flambeau.models.chat import ChatModel
-from flambeau.models.language import write_tokens
 from flambeau.transforms.dialogue import ChatPreparation, wide_pieces
 
 LONGEST_QUESTION = 2_000
@@ -74,36 +75,59 @@ class ChatBot:
 
     def reply(self, question: str, turn: int = 0) -> Reply:
         """The answer to a question of at most 2,000 characters; of several texts of one answer, turn by turn."""
+        return self.replies([question], [turn])[0]
+
+    def replies(self, questions: Sequence[str], turns: Sequence[int]) -> list[Reply]:
+        """The answers to several questions at once, see `reply`."""
         known = self.preparation
-        asked = question[:LONGEST_QUESTION].lower().strip(SIGNS_AT_ENDS)
-        if not asked:
-            return Reply(known.unknown, 0.0, False, "")
+        asked = [bare_question(question) for question in questions]
+        if not any(asked):
+            return [Reply(known.unknown, 0.0, False, "") for _ in asked]
         device = next(self.module.parameters()).device
-        pieces = torch.from_numpy(wide_pieces(known.pieces, [asked])).to(device)
+        pieces = torch.from_numpy(wide_pieces(known.pieces, asked)).to(device)
         with torch.inference_mode():
             likeness = self.module.finder(pieces).float().cpu().numpy()
-        chances = answer_chances(likeness, known.temperature, known.doubt)[0, :-1]
-        best = int(np.argmax(chances))
-        sure = float(chances[best])
-        if sure < known.threshold:
-            return Reply(known.unknown, sure, False, "")
-        texts = known.answers[best]
-        return Reply(texts[turn % len(texts)], sure, True, known.tags[best])
+        chances = answer_chances(likeness, known.temperature, known.doubt)[:, :-1]
+        found = []
+        for text, row, turn in zip(asked, chances, turns, strict=True):
+            best = int(np.argmax(row))
+            sure = float(row[best]) if text else 0.0
+            if not text or sure < known.threshold:
+                found.append(Reply(known.unknown, sure, False, ""))
+                continue
+            texts = known.answers[best]
+            found.append(Reply(texts[turn % len(texts)], sure, True, known.tags[best]))
+        return found
 
-    def write(self, question: str, *, temperature: float = 0.5, seed: int = 0) -> str:
-        """What the net that writes would answer; "" where there is none."""
+    def draft(self, question: str, *, temperature: float = 0.5, seed: int = 0) -> Draft | None:
+        """The text that the net that writes begins to answer; None where there is none."""
         known, writer = self.preparation, self.module.writer
         if writer is None:
-            return ""
-        asked = question[:LONGEST_QUESTION].lower().strip(SIGNS_AT_ENDS)
-        ids = [*known.tokens.encode(asked)[: known.length // 2].tolist(), known.separator]
-        end = known.end
-        written = write_tokens(
+            return None
+        ids = [*known.tokens.encode(bare_question(question))[: known.length // 2].tolist(), known.separator]
+        return Draft(
             writer,
-            torch.tensor([ids]),
+            lambda: torch.tensor([ids]),
             known.length - len(ids),
             temperature=temperature,
             seed=seed,
-            stop=lambda tokens: int(tokens) == end,
+            end=known.end,
         )
-        return known.tokens.decode([index for index in written[0].tolist() if index < known.separator])
+
+    def written(self, draft: Draft) -> str:
+        """A draft of this bot as a text."""
+        known = self.preparation
+        return known.tokens.decode([index for index in draft.written if index < known.separator])
+
+    def write(self, question: str, *, temperature: float = 0.5, seed: int = 0) -> str:
+        """What the net that writes would answer; "" where there is none."""
+        draft = self.draft(question, temperature=temperature, seed=seed)
+        if draft is None:
+            return ""
+        draft.go_on(draft.length)
+        return self.written(draft)
+
+
+def bare_question(question: str) -> str:
+    """A question as it is compared: at most 2,000 characters, in small letters, without the signs at its ends."""
+    return question[:LONGEST_QUESTION].lower().strip(SIGNS_AT_ENDS)

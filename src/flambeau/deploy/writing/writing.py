@@ -32,15 +32,7 @@ def continue_text(
         ModelError: the model writes no texts.
         UsageError: a prompt or a length beyond the limits, or a temperature or a top_k that cannot be.
     """
-    preparation, module = bundle.preparation, bundle.module
-    if not isinstance(preparation, CorpusPreparation) or not isinstance(
-        module, LanguageTransformer | LanguageLSTM
-    ):
-        raise ModelError(
-            "this model writes no texts",
-            got=f"a model for {bundle.schema.task}",
-            expected="a run of flambeau train … --task language",
-        )
+    preparation, module = writing_parts(bundle)
     if len(prompt) > MOST_PROMPT_CHARACTERS or not 0 < length <= MOST_TOKENS_WRITTEN:
         raise UsageError(
             "a prompt and what is written behind it have limits",
@@ -53,9 +45,28 @@ def continue_text(
             got=f"a temperature of {temperature:g} and a top_k of {top_k}",
             expected="a temperature from 0 on, and a top_k of 0 for all tokens or of 1 and more",
         )
-    ids = torch.from_numpy(preparation.encode(prompt or "\n")).long()[None]
+    ids = prompt_ids(preparation, prompt)
     new = write_tokens(module, ids, length, temperature=temperature, top_k=top_k, seed=seed)
     return preparation.decode(new[0].tolist())
+
+
+def writing_parts(bundle: Bundle) -> tuple[CorpusPreparation, LanguageTransformer | LanguageLSTM]:
+    """The tokens and the net of a language model. Raises ModelError for a bundle of another task."""
+    preparation, module = bundle.preparation, bundle.module
+    if not isinstance(preparation, CorpusPreparation) or not isinstance(
+        module, LanguageTransformer | LanguageLSTM
+    ):
+        raise ModelError(
+            "this model writes no texts",
+            got=f"a model for {bundle.schema.task}",
+            expected="a run of flambeau train … --task language",
+        )
+    return preparation, module
+
+
+def prompt_ids(preparation: CorpusPreparation, prompt: str) -> torch.Tensor:
+    """Ids (1, tokens) int64 of the beginning of a text; an empty one is a line end."""
+    return torch.from_numpy(preparation.encode(prompt or "\n")).long()[None]
 
 
 def unknown_characters(bundle: Bundle, prompt: str) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
 from flambeau.errors import RunError
+from flambeau.evaluation.answers import likeness_of
 from flambeau.evaluation.chat import (
     FEWEST_TO_FIT,
     USUAL_THRESHOLD,
@@ -34,7 +35,6 @@ from flambeau.stages.chat.parts import (
     ChatParts,
     chat_spec,
     finder_parts,
-    likeness_of,
     seed_model,
     writer_parts,
 )
@@ -42,10 +42,11 @@ from flambeau.stages.chat.training import ChatFeed, ChatMaterial, feed_chat, rar
 from flambeau.stages.engine.stopping import StopSwitch
 from flambeau.stages.engine.technique import Stage
 from flambeau.stages.explaining import explained
-from flambeau.stages.journal import Journal, Listener
+from flambeau.stages.journal import Journal, Listener, go_on
 from flambeau.stages.other_flows import idle_findings, refuse_for_texts
 from flambeau.stages.setting import set_up_torch, with_full_paths
 from flambeau.stages.trackers import check_trackers, followed
+from flambeau.stages.trainings import asks_again
 from flambeau.training.session import run_session
 from flambeau.transforms.dialogue import ChatPreparation
 
@@ -93,10 +94,7 @@ def train_chat(
 def resume_chat(run: RunFolder, *, listener: Listener) -> RunFolder:
     """Go on with a run that was stopped or killed. Raises RunError where the questions or answers have changed."""
     recipe = load_recipe(run.recipe)
-    times = [record["time"] for record in run.read_log() if "time" in record]
-    journal = Journal(listener, seconds_before=max(times, default=0.0))
-    journal.attach(run)
-    journal.note(f"going on with {run.path}")
+    journal = go_on(run, listener)
     material = read_chat(recipe, journal)
     before = run.read_json("data.json")
     if before["fingerprint"] != material.fingerprint:
@@ -215,6 +213,8 @@ def train_net(parts: ChatParts, stop: StopSwitch, number: int) -> dict[str, Any]
         "best_epoch": state.best.epoch,
         "changes": state.changes,
         "head_changes": [],
+        "asks_again": asks_again(parts.technique),
+        "batch_size": parts.batches.batch_size,
     }
 
 

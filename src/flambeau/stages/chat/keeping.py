@@ -9,23 +9,20 @@ import numpy as np
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from flambeau.data.dialogue.entries import plain_question
+from flambeau.data.dialogue.joining import plain_question
 from flambeau.data.tables.spelling import number_of
-from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.evaluation.chat import answer_chances, hits_interval, hits_within, mean_interval
-from flambeau.insight.report import write_report
+from flambeau.deploy.bundle import Bundle
+from flambeau.evaluation.answers import answer_nats, hits_within, likeness_of
+from flambeau.evaluation.chat import answer_chances, hits_interval, mean_interval
 from flambeau.models.build import ModelSpec
 from flambeau.models.chat import ChatModel
 from flambeau.recipe import Choices, Recipe
-from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records import RunFolder
-from flambeau.records.environment import environment
-from flambeau.stages.chat.parts import answer_nats, likeness_of
+from flambeau.stages.chat.parts import fed_pairs
 from flambeau.stages.chat.training import SCHEMA, ChatFeed, ChatMaterial
 from flambeau.stages.facts import describe_making
 from flambeau.stages.journal import Journal
-from flambeau.stages.keeping import clear_checkpoints, split_to_json
-from flambeau.stages.setting import file_digests
+from flambeau.stages.keeping import describe_text, finish_run, keep_trainings, split_to_json, write_plan
 from flambeau.transforms.dialogue import ChatPreparation
 from flambeau.transforms.table import TargetScaler
 
@@ -36,26 +33,9 @@ FEWEST_TO_JUDGE = 10
 
 def keep_chat_plan(run: RunFolder, material: ChatMaterial, choices: Choices, command: str) -> None:
     """Write the data's description, the split, the environment and, last, the recipe."""
-    recipe = choices.recipe
-    run.write_json(
-        "data.json",
-        {
-            "source": recipe.source,
-            "fingerprint": material.fingerprint,
-            "count": len(material.dialogues.questions),
-            "schema": SCHEMA.to_json(),
-            "class_counts": None,
-            "stored": "text",
-            "ids": [],
-            "targets": [],
-            "digests": [],
-        },
-    )
-    run.write_json("split.json", split_to_json([material.split]))
-    facts = environment(recipe.device, recipe.threads, command)
-    run.write_json("environment.json", {**facts, "files": file_digests(recipe)})
-    # last, because a folder with a recipe is one that can be resumed
-    run.write_text("recipe.yaml", recipe_to_yaml(choices))
+    count = len(material.dialogues.questions)
+    data = describe_text(SCHEMA, choices.recipe.source, material.fingerprint, count)
+    write_plan(run, data, split_to_json([material.split]), choices, command)
 
 
 def score_chat(
@@ -69,7 +49,7 @@ def score_chat(
     hits = {f"top{most}": hits_within(likeness, right, most) for most in (1, 5)}
     scores = {name: hits_interval(values, resamples, seed) for name, values in hits.items()}
     if model.writer is not None:
-        nats = answer_nats(model.writer, feed, material.pairs(rows), recipe.chat.length)
+        nats = answer_nats(model.writer, *fed_pairs(feed, material.pairs(rows), recipe))
         scores |= _nats_scores(nats, resamples, seed)
     others = {} if not recipe.evaluation.baselines else _baseline_likeness(material)
     baselines = {
@@ -187,13 +167,6 @@ def keep_chat_result(
     """Write scores, answered questions, the bundle, the report, and the digests of all of it."""
     spec, model, preparation = made
     run.write_json(WRITTEN, samples)
-    run.write_json("scores.json", scores)
-    run.write_json("trainings.json", {"rows": [], "trainings": trainings})
-    bundle = Bundle(SCHEMA, spec, preparation, model, TargetScaler(0.0, 1.0), scores=scores)
-    bundle.facts = describe_making(run)
-    save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))
-    journal({"kind": "scores", **scores})
-    journal.stage("report", "writing the report")
-    write_report(run.path)
-    clear_checkpoints(run)
-    run.write_digests()
+    keep_trainings(run, np.empty(0, np.int64), trainings)
+    bundle = Bundle(SCHEMA, spec, preparation, model, TargetScaler(0.0, 1.0), facts=describe_making(run))
+    finish_run(run, bundle, scores, journal)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flambeau.data.batches import INIT_STREAM, Batches, gather_tensors, mix_seed
 from flambeau.data.split import Split
-from flambeau.evaluation.chat import hits_within
+from flambeau.evaluation.answers import judge_finder, judge_writer
 from flambeau.evaluation.validation import Validation
 from flambeau.models.build import ModelSpec
 from flambeau.models.chat import AnswerFinder
@@ -72,7 +70,9 @@ def finder_parts(
     technique = make_technique(recipe, device, replace(stage, epochs=recipe.chat.epochs))
     validate = None
     if len(split.valid):
-        validate = partial(judge_finder, feed=feed, rows=split.valid, right=material.right(split.valid))
+        rows = torch.from_numpy(split.valid)
+        right = material.right(split.valid)
+        validate = partial(judge_finder, questions=feed.questions[rows], places=feed.right[rows], right=right)
     session = _session(recipe, stage, validate, "top1", higher_is_better=True)
     # a mean of vectors and a cosine: bf16 saves nothing here
     technique = replace(technique, precision="fp32", micro_batch=0)
@@ -86,25 +86,6 @@ def finder_parts(
     )
 
 
-def judge_finder(
-    module: nn.Module, *, feed: ChatFeed, rows: np.ndarray, right: Sequence[Sequence[int]]
-) -> Validation:
-    """How often the right answer of these rows is found first, and the mean loss."""
-    likeness = likeness_of(module, feed.questions[torch.from_numpy(rows)])
-    hits = hits_within(likeness, right, 1)
-    logits, places = torch.from_numpy(likeness), feed.right[torch.from_numpy(rows)].cpu()
-    losses = torch.nn.functional.cross_entropy(logits, places, reduction="none").double()
-    spread = float(losses.std()) / len(rows) ** 0.5 if len(rows) > 1 else 0.0
-    return Validation(float(losses.mean()), float(hits.mean()), spread)
-
-
-def likeness_of(finder: nn.Module, questions: Tensor) -> np.ndarray:
-    """(n, answers) float32 similarities of pieces of questions (n, longest), in evaluation mode."""
-    finder.eval()
-    with torch.inference_mode(), torch.autocast(questions.device.type, enabled=False):
-        return torch.cat([finder(block).float() for block in questions.split(256)]).cpu().numpy().copy()
-
-
 def writer_parts(
     writer: LanguageTransformer,
     material: ChatMaterial,
@@ -115,10 +96,7 @@ def writer_parts(
 ) -> ChatParts:
     """Everything for training the net that writes answers."""
     device = feed.questions.device
-    inputs, targets = (
-        torch.from_numpy(part).to(device)
-        for part in pair_ids(feed.tokens, material.pairs(split.train), recipe.chat.length)
-    )
+    inputs, targets = fed_pairs(feed, material.pairs(split.train), recipe)
     batches = Batches(
         gather=gather_tensors(inputs),
         targets=targets,
@@ -128,9 +106,8 @@ def writer_parts(
     )
     validate = None
     if len(split.valid):
-        validate = partial(
-            judge_writer, feed=feed, pairs=material.pairs(split.valid), length=recipe.chat.length
-        )
+        ids, aims = fed_pairs(feed, material.pairs(split.valid), recipe)
+        validate = partial(judge_writer, inputs=ids, targets=aims)
     technique = replace(make_technique(recipe, device, stage), weight_of=count_tokens)
     session = _session(recipe, stage, validate, "nats_per_token", higher_is_better=False)
     return ChatParts(
@@ -138,30 +115,10 @@ def writer_parts(
     )
 
 
-def judge_writer(
-    module: nn.Module, *, feed: ChatFeed, pairs: list[tuple[str, str]], length: int
-) -> Validation:
-    """The mean nats of the subwords of right answers, given their questions."""
-    nats = answer_nats(module, feed, pairs, length)
-    mean = float(np.concatenate(nats).mean())
-    return Validation(mean, mean, float(np.std([row.mean() for row in nats]) / len(nats) ** 0.5))
-
-
-def answer_nats(
-    module: nn.Module, feed: ChatFeed, pairs: list[tuple[str, str]], length: int
-) -> list[np.ndarray]:
-    """For each (question, answer) the nats of each of its answer's subwords and of its end."""
-    module.eval()
-    device = feed.questions.device
-    inputs, targets = (torch.from_numpy(part).to(device) for part in pair_ids(feed.tokens, pairs, length))
-    result: list[np.ndarray] = []
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        for ids, aims in zip(inputs.split(64), targets.split(64), strict=True):
-            logits = module(ids).float().flatten(0, 1)
-            nats = torch.nn.functional.cross_entropy(logits, aims.flatten().clamp(min=0), reduction="none")
-            table = nats.view(aims.shape).double().cpu()
-            result += [row[aim >= 0].numpy() for row, aim in zip(table, aims.cpu(), strict=True)]
-    return result
+def fed_pairs(feed: ChatFeed, pairs: list[tuple[str, str]], recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Ids and targets (pairs, length) of questions and answers, for the net that writes."""
+    inputs, targets = (torch.from_numpy(part) for part in pair_ids(feed.tokens, pairs, recipe.chat.length))
+    return inputs.to(feed.questions.device), targets.to(feed.questions.device)
 
 
 def seed_model(recipe: Recipe, number: int) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flambeau.data.dialogue.entries import Dialogues, plain_question
+from flambeau.data.dialogue.entries import ReadDialogues
 from flambeau.data.dialogue.files import read_dialogues
+from flambeau.data.dialogue.joining import answer_pairs, compared_answers, plain_question, right_answers
 from flambeau.data.known.named import place_of
 from flambeau.data.split import Split, split_indices
 from flambeau.errors import DataError
@@ -35,7 +36,7 @@ class ChatMaterial:
         fingerprint: of all of them.
     """
 
-    dialogues: Dialogues
+    dialogues: ReadDialogues
     split: Split
     fingerprint: str
 
@@ -45,28 +46,11 @@ class ChatMaterial:
 
     def right(self, rows: np.ndarray) -> list[tuple[int, ...]]:
         """For each of these rows, the places of all answers that are right for its question."""
-        places: dict[str, set[int]] = {}
-        for place, texts in enumerate(self.dialogues.answers):
-            for text in texts:
-                places.setdefault(text, set()).add(place)
-        # what says the same is right too, whichever question it was written for
-        return [
-            tuple(
-                sorted(
-                    set().union(*(places[text] for text in self.dialogues.answers[self.dialogues.right[row]]))
-                )
-            )
-            for row in rows.tolist()
-        ]
+        return right_answers(self.dialogues, rows.tolist())
 
     def pairs(self, rows: np.ndarray) -> list[tuple[str, str]]:
         """(question, answer) of these rows, with every text of its answer."""
-        dialogues = self.dialogues
-        return [
-            (plain_question(dialogues.questions[row]), text)
-            for row in rows.tolist()
-            for text in dialogues.answers[dialogues.right[row]]
-        ]
+        return answer_pairs(self.dialogues, rows.tolist())
 
 
 @dataclass(frozen=True)
@@ -126,7 +110,7 @@ def feed_chat(material: ChatMaterial, rows: np.ndarray, recipe: Recipe, device: 
     learnt = [text for pair in material.pairs(rows) for text in pair]
     tokens = fit_chat_tokens(learnt, recipe.chat.vocabulary, recipe.chat.length)
     questions = wide_pieces(pieces, [plain_question(text) for text in dialogues.questions])
-    answers = wide_pieces(pieces, answer_texts(dialogues))
+    answers = wide_pieces(pieces, compared_answers(dialogues))
     return ChatFeed(
         pieces,
         tokens,
@@ -136,18 +120,7 @@ def feed_chat(material: ChatMaterial, rows: np.ndarray, recipe: Recipe, device: 
     )
 
 
-def answer_texts(dialogues: Dialogues) -> list[str]:
-    """What each answer is compared by: its tag and its texts, in small letters."""
-    return [
-        " ".join([tag, *texts]).lower() for tag, texts in zip(dialogues.tags, dialogues.answers, strict=True)
-    ]
-
-
 def rarity_of(feed: ChatFeed, rows: np.ndarray) -> np.ndarray:
     """(buckets + 1,) weights of pieces, by the questions of these rows and all answers."""
-    width = max(feed.questions.shape[1], feed.answers.shape[1])
     asked = feed.questions[torch.from_numpy(rows)].cpu().numpy()
-    parts = [
-        np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in (asked, feed.answers.cpu().numpy())
-    ]
-    return piece_rarity(np.concatenate(parts), feed.pieces.buckets)
+    return piece_rarity(asked, feed.answers.cpu().numpy(), feed.pieces.buckets)

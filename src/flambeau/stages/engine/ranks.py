@@ -24,7 +24,7 @@ from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.describe import options, shown
 from flambeau.records.environment import environment
 from flambeau.stages.fitting import choose_spec
-from flambeau.stages.journal import Journal, Listener
+from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
 from flambeau.stages.setting import file_digests, set_up_torch
 from flambeau.stages.trainings import Trainings
@@ -45,10 +45,9 @@ class SilentJournal(Journal):
         """Let the record go."""
 
 
-def make_journal(listener: Listener, ranks: Ranks, seconds_before: float = 0.0) -> Journal:
-    """The journal of this process; only that of the first tells and logs."""
-    kind = Journal if ranks.first else SilentJournal
-    return kind(listener, seconds_before=seconds_before)
+def journal_kind(ranks: Ranks) -> type[Journal]:
+    """Of this process; only the journal of the first tells and logs."""
+    return Journal if ranks.first else SilentJournal
 
 
 def tell_other_count(recipe: Recipe, ranks: Ranks) -> str:

@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from flambeau.data.split import Split
-from flambeau.deploy.bundle import Bundle, save_bundle
+from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.making.making import png_of
-from flambeau.errors import DataError, ModelError, RunError
-from flambeau.insight.report import write_report
+from flambeau.errors import DataError, ModelError
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
+from flambeau.stages.explaining import explained_checkpoint
 from flambeau.stages.facts import gather_facts
 from flambeau.stages.generate.eye import make_eye
 from flambeau.stages.generate.judging import EpochJudge, Generated, judge_generator
 from flambeau.stages.generate.parts import GanParts, assemble_generator
 from flambeau.stages.journal import Journal
-from flambeau.stages.keeping import clear_checkpoints, keep_trainings
+from flambeau.stages.keeping import finish_run, keep_trainings
 from flambeau.stages.starting.start import keep_seen
 from flambeau.stages.trainings import Trainings
-from flambeau.training.checkpoint import CheckpointError
 from flambeau.training.gan_session import GanSession, run_gan_session
 from flambeau.transforms.table import TargetScaler
 
@@ -99,7 +98,6 @@ def conclude_generation(
         preparation=parts.preparation,
         module=parts.state.evaluated,
         target=TargetScaler(0.0, 1.0),
-        scores=scores,
     )
     fitted = split.train
     told: dict[str, Any] = {
@@ -117,13 +115,7 @@ def conclude_generation(
     bundle.facts = gather_facts(run, material, recipe.data.test)
     for name, sheet in result.sheets.items():
         run.write_bytes(f"samples/{name}.png", png_of(sheet))
-    run.write_json("scores.json", scores)
-    save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))
-    journal({"kind": "scores", **scores})
-    journal.stage("report", "writing the report")
-    write_report(run.path)
-    clear_checkpoints(run)
-    run.write_digests()
+    finish_run(run, bundle, scores, journal)
 
 
 def scores_of(result: Generated, split: Split, best: int, classes: list[str]) -> dict[str, Any]:
@@ -152,15 +144,8 @@ def explained_generator(folder: Path) -> Iterator[None]:
     Raises RunError for a checkpoint that cannot be written, ModelError for nets that diverge or are too large.
     """
     try:
-        yield
-    except CheckpointError as error:
-        raise RunError(
-            "a checkpoint could not be written; the ones before it are kept",
-            where=folder,
-            got=str(error),
-            expected="free space",
-            command=f"flambeau resume {folder.parent.parent}",
-        ) from error
+        with explained_checkpoint(folder):
+            yield
     except ArithmeticError as error:
         raise ModelError(
             "the training diverged",

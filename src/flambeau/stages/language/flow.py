@@ -28,7 +28,7 @@ from flambeau.stages.engine.technique import Stage
 from flambeau.stages.engine.trial import TRIAL
 from flambeau.stages.engine.work import measure_work
 from flambeau.stages.explaining import explained
-from flambeau.stages.journal import Journal, Listener
+from flambeau.stages.journal import Journal, Listener, go_on
 from flambeau.stages.language.keeping import keep_language_plan, keep_language_result, language_scores
 from flambeau.stages.language.training import (
     LanguageFeed,
@@ -90,10 +90,7 @@ def resume_language(run: RunFolder, *, listener: Listener) -> RunFolder:
     Raises RunError where the text has changed.
     """
     recipe = load_recipe(run.recipe)
-    times = [record["time"] for record in run.read_log() if "time" in record]
-    journal = Journal(listener, seconds_before=max(times, default=0.0))
-    journal.attach(run)
-    journal.note(f"going on with {run.path}")
+    journal = go_on(run, listener)
     material = read_text(recipe, journal)
     check_same_text(run, material)
     set_up_torch(recipe)
@@ -168,8 +165,8 @@ def carry_out_language(
     nats = token_nats(module, feed.test, context=context, stride=max(1, context // 2))
     baselines = {}
     if recipe.evaluation.baselines:
-        train_ids, valid_ids, test_ids = (part.cpu().numpy() for part in (feed.train, feed.valid, feed.test))
-        baselines = baseline_nats(train_ids, valid_ids, test_ids, feed.preparation.cardinality)
+        parts_ids = (torch.cat(part).cpu().numpy() for part in (feed.train, feed.valid, (feed.test,)))
+        baselines = baseline_nats(*parts_ids, feed.preparation.cardinality)
     rate = (len(feed.test) - 1) / max(1, len(material.test) - 1)
     scores = language_scores(feed, nats, baselines, rate, recipe)
     samples = write_samples(module, feed, material, recipe, journal)
@@ -189,7 +186,7 @@ def write_samples(
     assert isinstance(module, LanguageTransformer | LanguageLSTM)
     journal.stage("sample", f"writing {options.samples} samples of {options.sample_length} tokens")
     samples = []
-    for number, prompt in enumerate(sample_prompts(material.valid, options.samples)):
+    for number, prompt in enumerate(sample_prompts("".join(material.valid), options.samples)):
         ids = torch.from_numpy(feed.preparation.encode(prompt)).long()[None]
         if not ids.shape[1]:
             continue

@@ -8,23 +8,22 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from flambeau.deploy.bundle import Bundle, save_bundle
+from flambeau.deploy.bundle import Bundle
 from flambeau.evaluation.ngrams import block_means, nats_to_scores, token_intervals
-from flambeau.insight.report import write_report
 from flambeau.models.build import ModelSpec
 from flambeau.recipe import Choices, Recipe
-from flambeau.recipe.write import recipe_to_yaml
 from flambeau.records import RunFolder
-from flambeau.records.environment import environment
 from flambeau.stages.facts import describe_making
 from flambeau.stages.journal import Journal
-from flambeau.stages.keeping import clear_checkpoints
-from flambeau.stages.language.training import SCHEMA, LanguageFeed, TextMaterial
-from flambeau.stages.setting import file_digests
+from flambeau.stages.keeping import describe_text, finish_run, keep_trainings, write_plan
+from flambeau.stages.language.training import SCHEMA, LanguageFeed, TextMaterial, total
 from flambeau.transforms.table import TargetScaler
 
 SPLIT_METHOD = "by place"
-SPLIT_REASON = "what is tested comes after all that was learnt from, and no window crosses a border"
+SPLIT_REASON = (
+    "what is tested comes after all that was learnt from; short blocks at equal distances before it choose the epoch; "
+    "no window crosses a border"
+)
 SAMPLES = "samples.json"
 
 
@@ -32,23 +31,10 @@ def keep_language_plan(
     run: RunFolder, material: TextMaterial, feed: LanguageFeed, choices: Choices, command: str
 ) -> None:
     """Write the data's description, the split, the environment and, last, the recipe."""
-    recipe = choices.recipe
-    data: dict[str, Any] = {
-        "source": recipe.source,
-        "fingerprint": material.fingerprint,
-        "count": material.facts.characters,
-        "schema": SCHEMA.to_json(),
-        "class_counts": None,
-        "stored": "text",
-        "ids": [],
-        "targets": [],
-        "digests": [],
-    }
-    run.write_json("data.json", data)
-    counts = {"train": len(feed.train), "valid": len(feed.valid), "test": len(feed.test)}
+    data = describe_text(SCHEMA, choices.recipe.source, material.fingerprint, material.facts.characters)
     characters = {
-        "train": len(material.train),
-        "valid": len(material.valid),
+        "train": total(material.train),
+        "valid": total(material.valid),
         "test": len(material.test),
     }
     split: dict[str, Any] = {
@@ -58,14 +44,11 @@ def keep_language_plan(
         "valid": [],
         "test": [],
         "folds": [],
-        "counts": counts,
+        "counts": feed.counts,
         "characters": characters,
+        "places": material.places,
     }
-    run.write_json("split.json", split)
-    facts = environment(recipe.device, recipe.threads, command)
-    run.write_json("environment.json", {**facts, "files": file_digests(recipe)})
-    # last, because a folder with a recipe is one that can be resumed
-    run.write_text("recipe.yaml", recipe_to_yaml(choices))
+    write_plan(run, data, split, choices, command)
 
 
 def language_scores(
@@ -84,7 +67,7 @@ def language_scores(
     sentence, standing = compare_nats(nats, baselines, resamples, seed)
     return {
         "task": "language",
-        "rows": {"train": len(feed.train), "valid": len(feed.valid), "test": len(feed.test)},
+        "rows": feed.counts,
         "seconds": 0.0,
         "test": token_intervals(nats, nats_a_character=rate, resamples=resamples, seed=seed),
         "baselines": {name: nats_to_scores(values, rate) for name, values in baselines.items()},
@@ -136,13 +119,7 @@ def keep_language_result(
     spec, module = made
     scores, samples, training = told
     run.write_json(SAMPLES, samples)
-    run.write_json("scores.json", scores)
-    run.write_json("trainings.json", {"rows": [], "trainings": [{"number": 0, "valid": [], **training}]})
-    bundle = Bundle(SCHEMA, spec, feed.preparation, module, TargetScaler(0.0, 1.0), scores=scores)
-    bundle.facts = describe_making(run)
-    save_bundle(run.model, bundle, run.recipe.read_text(encoding="utf-8"))
-    journal({"kind": "scores", **scores})
-    journal.stage("report", "writing the report")
-    write_report(run.path)
-    clear_checkpoints(run)
-    run.write_digests()
+    keep_trainings(run, np.empty(0, np.int64), [{"number": 0, "valid": [], **training}])
+    facts = describe_making(run)
+    bundle = Bundle(SCHEMA, spec, feed.preparation, module, TargetScaler(0.0, 1.0), facts=facts)
+    finish_run(run, bundle, scores, journal)

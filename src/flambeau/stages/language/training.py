@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flambeau.data.batches import INIT_STREAM, mix_seed
-from flambeau.data.corpus.corpus import WindowBatches, part_borders
+from flambeau.data.corpus.corpus import Places, WindowBatches, cut_text, divide_places
 from flambeau.data.corpus.source import open_corpus
 from flambeau.errors import DataError, ModelError
 from flambeau.evaluation.language import validate_tokens
@@ -38,22 +39,25 @@ class TextMaterial:
     """A text and its parts.
 
     Args:
-        train, valid, test: neighbouring parts, in this order.
+        train, valid: pieces, which take turns.
+        test: the end.
+        places: where in the text the pieces of each part stand.
         fingerprint: of the whole text.
         findings: of reading.
     """
 
-    train: str
-    valid: str
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
     test: str
+    places: dict[str, Places]
     fingerprint: str
     findings: tuple[Finding, ...]
 
     @property
     def facts(self) -> TextFacts:
         """What defaults depend on."""
-        kinds = len(set(self.train) | set(self.valid) | set(self.test))
-        return TextFacts(len(self.train) + len(self.valid) + len(self.test), kinds)
+        pieces = (*self.train, *self.valid, self.test)
+        return TextFacts(total(pieces), len(set().union(*pieces)))
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,24 @@ class LanguageFeed:
 
     Args:
         preparation: fitted on the training part.
-        train, valid, test: (tokens,) int32 ids of the parts, on the device.
+        train, valid: (tokens,) int32 ids of each piece, on the device.
+        test: those of the test part.
     """
 
     preparation: CorpusPreparation
-    train: Tensor
-    valid: Tensor
+    train: tuple[Tensor, ...]
+    valid: tuple[Tensor, ...]
     test: Tensor
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many tokens each part has."""
+        return {"train": total(self.train), "valid": total(self.valid), "test": len(self.test)}
+
+
+def total(pieces: Iterable[Sized]) -> int:
+    """How long all pieces are together."""
+    return sum(len(piece) for piece in pieces)
 
 
 @dataclass
@@ -91,17 +106,19 @@ def read_text(recipe: Recipe, journal: Journal) -> TextMaterial:
     """
     journal.stage("read", f"reading {recipe.source}")
     text, findings = open_corpus(recipe)
-    first, second = part_borders(len(text), recipe.split.train, recipe.split.valid)
-    parts = text[:first], text[first:second], text[second:]
-    if min(len(part) for part in parts) < 2:
+    divided = divide_places(len(text), recipe.split.train, recipe.split.valid)
+    parts = [cut_text(text, places) for places in divided]
+    if min(total(part) for part in parts) < 2:
         raise DataError(
             "a part of the text is left empty",
             where=recipe.source,
-            got=", ".join(f"{len(part):,}" for part in parts) + " characters to train, choose and test",
+            got=", ".join(f"{total(part):,}" for part in parts) + " characters to train, choose and test",
             expected="shares that leave something to each",
         )
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return TextMaterial(*parts, digest, findings)
+    places = dict(zip(("train", "valid", "test"), divided, strict=True))
+    train, valid, (test,) = parts
+    return TextMaterial(train, valid, test, places, digest, findings)
 
 
 def feed_text(material: TextMaterial, recipe: Recipe, device: torch.device) -> LanguageFeed:
@@ -111,36 +128,37 @@ def feed_text(material: TextMaterial, recipe: Recipe, device: torch.device) -> L
     """
     options = recipe.language
     preparation = fit_corpus(
-        material.train,
+        "".join(material.train),
         tokens=options.tokens or "characters",
         context=options.context or 256,
         vocabulary=options.vocabulary or 0,
     )
-    parts = [
-        torch.from_numpy(preparation.encode(text)).to(device)
-        for text in (material.train, material.valid, material.test)
-    ]
-    if len(parts[0]) <= preparation.context or min(len(part) for part in parts) < 2:
+    train, valid, (test,) = (
+        tuple(torch.from_numpy(preparation.encode(text)).to(device) for text in texts)
+        for texts in (material.train, material.valid, (material.test,))
+    )
+    longest = max(len(piece) for piece in train)
+    if longest <= preparation.context or min(len(piece) for piece in (*valid, test)) < 2:
         raise DataError(
             "the text is too short for windows of this length",
             where=recipe.source,
-            got=f"{len(parts[0]):,} tokens to train on, {preparation.context} a window",
-            expected=f"a context below {len(parts[0]):,} tokens",
+            got=f"{longest:,} tokens without a break to train on, {preparation.context} a window",
+            expected=f"a context below {longest:,} tokens",
             command="--set language.context=…",
         )
-    return LanguageFeed(preparation, *parts)
+    return LanguageFeed(preparation, train, valid, test)
 
 
 def unknown_findings(feed: LanguageFeed) -> list[Finding]:
-    """A warning where characters of the later parts do not occur in the training part."""
+    """A warning where characters of the other parts do not occur in the training part."""
     if feed.preparation.tokens != "characters":
         return []
-    unknown = int((feed.valid == 0).sum() + (feed.test == 0).sum())
+    later = (*feed.valid, feed.test)
+    unknown = sum(int((piece == 0).sum()) for piece in later)
     if not unknown:
         return []
-    total = len(feed.valid) + len(feed.test)
-    message = f"{unknown:,} of {total:,} characters of the later parts never occur in the training part: each counts "
-    message += "as the one unknown character"
+    message = f"{unknown:,} of {total(later):,} characters of the other parts never occur in the training part: each "
+    message += "counts as the one unknown character"
     return [Finding("warning", "unknown-characters", message)]
 
 
@@ -172,7 +190,8 @@ def assemble_language(feed: LanguageFeed, recipe: Recipe, stage: Stage) -> Langu
     spec = language_spec(recipe, feed.preparation)
     model = make_language_model(spec, recipe, stage.number).to(device)
     batches = WindowBatches(
-        feed.train,
+        torch.cat(feed.train),
+        tuple(len(piece) for piece in feed.train),
         context=feed.preparation.context,
         batch_size=recipe.training.batch_size or 32,
         seed=mix_seed(recipe.seed, stage.number),
@@ -183,7 +202,7 @@ def assemble_language(feed: LanguageFeed, recipe: Recipe, stage: Stage) -> Langu
         stage.journal({"kind": "groups", "lines": describe_groups(optimizer.param_groups)})
     session = Session(
         folder=stage.folder,
-        validate=partial(validate_tokens, tokens=feed.valid, context=feed.preparation.context),
+        validate=partial(validate_tokens, pieces=feed.valid, context=feed.preparation.context),
         metric="nats_per_token",
         higher_is_better=False,
         tolerance=recipe.training.tolerance or 0.0,

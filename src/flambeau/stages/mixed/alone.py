@@ -12,6 +12,7 @@ from flambeau.data.split import Split
 from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.metrics import higher_is_better, main_metric, score_predictions
 from flambeau.evaluation.uncertainty import paired_difference
+from flambeau.evaluation.wording import metric_name, score_number
 from flambeau.planning.mixed import kinds_of_columns
 from flambeau.recipe import Recipe
 from flambeau.stages.judging import Judged
@@ -109,12 +110,11 @@ def tell_parts(task: str, whole: Mapping[str, float], parts: Mapping[str, Any]) 
     if not known or metric not in whole:
         return ""
     sign = 1 if higher_is_better(metric) else -1
-    words = metric.upper() if metric in ("rmse", "mae") else metric.replace("_", " ")
     best = max(known, key=lambda kind: sign * known[kind]["scores"][metric])
     gap = known[best]["difference"][metric]
     low, high = sorted((sign * gap["low"], sign * gap["high"]))
-    alone = ", ".join(f"{kind} alone {part['scores'][metric]:.4g}" for kind, part in known.items())
-    comparison = f"{words} {whole[metric]:.4g} together; {alone}"
+    alone = ", ".join(f"{kind} alone {score_number(part['scores'][metric])}" for kind, part in known.items())
+    comparison = f"{metric_name(metric)} {score_number(whole[metric])} together; {alone}"
     if low > 0:
         return f"All columns together are better than the {best} alone: {comparison}."
     if high < 0:

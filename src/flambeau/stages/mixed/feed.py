@@ -14,10 +14,12 @@ from flambeau.data.cache import cached_pictures
 from flambeau.data.pictures.columns import column_files
 from flambeau.data.pictures.source import digest_pictures
 from flambeau.data.samples import Samples
+from flambeau.data.split import Split
 from flambeau.errors import DataError, ModelError
 from flambeau.planning.effects import effect_findings
 from flambeau.planning.machine import Machine
-from flambeau.planning.mixed import plan_mixed
+from flambeau.planning.mixed import has_long_tail, is_mixed, plan_mixed
+from flambeau.planning.tables import plan_log_target
 from flambeau.planning.texts import plan_unknown
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import Finding
@@ -65,7 +67,6 @@ def plan_and_decode(
         choices,
         rows=len(samples),
         schema=schema,
-        targets=samples.targets if samples.parts is None else samples.targets[samples.parts != "test"],
         pretrained=weights is not None,
         machine=machine,
     )
@@ -80,6 +81,13 @@ def plan_and_decode(
     ):
         journal.finding(finding)
     return weights, *decode_columns(samples, choices.recipe, machine, journal)
+
+
+def choose_log_target(choices: Choices, samples: Samples, split: Split) -> None:
+    """Fill in whether a logarithm is learnt of a mixed table's target: training rows, of the first fold, decide."""
+    schema = samples.schema
+    if schema.source == "table" and schema.task == "regression" and is_mixed(schema):
+        plan_log_target(choices, schema.task, skewed=has_long_tail(samples.targets[split.train]))
 
 
 def decode_columns(

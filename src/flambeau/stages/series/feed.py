@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flambeau.data.batches import Gather
 from flambeau.data.samples import Samples, SeriesValues
+from flambeau.data.series.check import FEWEST_OBSERVED
 from flambeau.data.series.time_split import folds_by_time, split_by_time
 from flambeau.data.series.windows import (
     gather_past,
@@ -21,18 +22,18 @@ from flambeau.data.series.windows import (
     usable_origins,
 )
 from flambeau.data.split import Split
+from flambeau.deploy.checks.series import window_arguments
 from flambeau.errors import DataError, ModelError, RecipeError, did_you_mean
 from flambeau.evaluation.forecasts import ForecastScale, fit_scale
 from flambeau.models.build import FORECAST_MODELS, ModelSpec, own_spec
 from flambeau.planning.seasons import wave_orders, wave_periods
-from flambeau.planning.series import FINANCE_LOSSES
 from flambeau.recipe import Recipe
 from flambeau.recipe.forecast_options import ForecastOptions
 from flambeau.recipe.options import ModelOptions
 from flambeau.schema import SeriesFacts
+from flambeau.training.names import FINANCE_LOSSES
 from flambeau.transforms.series import SeriesPreparation, fit_series
 
-FEWEST_OBSERVED = 0.5
 SIZED_FORECAST_MODELS = ("tcn", "lstm", "patchtst")
 
 
@@ -236,19 +237,22 @@ def feed_series(
     return SeriesFeed(preparation, gather, targets, scale_of(samples, fitting_rows))
 
 
+def unsolvable(penalty: float) -> RecipeError:
+    """What to say where the equations of ridge regression have no solution in floating-point numbers."""
+    return RecipeError(
+        "the weights of ridge regression cannot be solved for: inputs repeat each other, or one dwarfs the others",
+        got=f"forecast.penalty: {penalty:g}",
+        expected="a larger penalty, or data without the columns that repeat others",
+        command="--set forecast.penalty=0.01, or leave it open",
+    )
+
+
 def forecast_spec(
     options: ModelOptions, preparation: SeriesPreparation, forecast: ForecastOptions
 ) -> ModelSpec:
     """The description of a model of time series with resolved options."""
     name = options.name or "ridge"
-    windows = {
-        "channels": len(preparation.channels),
-        "targets": preparation.targets,
-        "lookback": preparation.lookback,
-        "horizon": preparation.horizon,
-        "quantiles": len(preparation.quantiles),
-        "future": preparation.future,
-    }
+    windows = window_arguments(preparation)
     if ":" in name:
         outputs = preparation.horizon * preparation.targets * (1 + len(preparation.quantiles))
         return own_spec(name, {**windows, "outputs": outputs, "inputs": windows["channels"]})

@@ -19,7 +19,9 @@ from flambeau.evaluation.forecasts import (
     window_scores,
 )
 from flambeau.evaluation.metrics import higher_is_better, task_metrics
+from flambeau.evaluation.wording import metric_name, score_number, tell_band
 from flambeau.recipe import Recipe
+from flambeau.stages.comparing import verdict_on
 from flambeau.stages.series.feed import origins_of, parts_of, scale_of
 
 WORST = 24
@@ -77,6 +79,8 @@ def forecast_scores(
     sentence, standing = _compare(own, others, metric, facts.horizon, recipe, times)
     if others and facts.season > 1 and "same row last season" not in others:
         sentence += " No season lies before all tested rows, so the row a season ago is no baseline here."
+    band = tell_band(intervals.get("coverage"), facts.quantiles)
+    sentence = f"{sentence} {band}".rstrip()
     targets = samples.targets[rows]
     traded = _trade(samples, rows, predictions, recipe, scale)
     if traded is not None:
@@ -90,7 +94,8 @@ def forecast_scores(
             "test": len(rows),
         },
         "seconds": 0.0,
-        "test": {name: intervals[name] for name in task_metrics("forecast") if name in intervals},
+        # the score that chose the model leads
+        "test": {name: intervals[name] for name in (metric, *task_metrics("forecast")) if name in intervals},
         "baselines": {name: _ordered(mean_scores(scores)) for name, scores in others.items()},
         "method": f"rolling back-test of {folds} blocks" if folds > 1 else "test part",
         "metric": metric,
@@ -131,13 +136,13 @@ def _compare(
 ) -> tuple[str, str | None]:
     """Whether the model beats the best naive forecast, and whether by more than the luck of these windows."""
     name = "mse" if metric == "rmse" else metric
-    words = metric.upper() if metric in ("mae", "rmse", "mse", "mase") else metric.replace("_", " ")
+    words = metric_name(metric)
     others = {title: scores for title, scores in others.items() if name in scores}
     if name not in own:
         return "These windows define no score.", None
     value = mean_scores(own)[metric]
     if not others:
-        return f"{words} {value:.4g}; no baseline was fitted.", None
+        return f"{words} {score_number(value)}; no baseline was fitted.", None
     sign = 1 if higher_is_better(name) else -1
     best = max(others, key=lambda title: sign * float(np.nanmean(others[title][name])))
     gap = paired_forecasts(
@@ -148,19 +153,11 @@ def _compare(
         seed=recipe.seed,
         times=times,
     )
-    comparison = (
-        f"{words} {value:.4g} against {mean_scores(others[best])[metric]:.4g} of the best baseline ({best})"
-    )
+    values = f"{score_number(value)} against {score_number(mean_scores(others[best])[metric])}"
+    comparison = f"{words} {values} of the best baseline ({best})"
     low, high = sorted((sign * gap["low"], sign * gap["high"]))
-    if low > 0:
-        return f"The model beats every baseline: {comparison}.", "better"
-    if high < 0:
-        lead = "The model is worse than a baseline, by more than luck could explain"
-        return f"{lead}: {comparison}. Use that, or look for more data.", "worse"
-    if sign * gap["value"] > 0 and not np.isclose(gap["value"], 0, atol=1e-6 * abs(value)):
-        lead = "The model is ahead of every baseline, but by no more than luck could explain"
-        return f"{lead}: {comparison}.", "unclear"
-    return f"The model does not beat the best baseline: {comparison}.", "unclear"
+    equal = bool(np.isclose(gap["value"], 0, atol=1e-6 * abs(value)))
+    return verdict_on(comparison, low, high, ahead=sign * gap["value"] > 0 and not equal)
 
 
 def _trade(

@@ -14,6 +14,7 @@ from flambeau.data.split import Split
 from flambeau.errors import DataError, RecipeError
 from flambeau.evaluation.forecast_intervals import paired_forecasts
 from flambeau.evaluation.forecasts import naive_forecasts, window_scores
+from flambeau.evaluation.wording import metric_name, score_number
 from flambeau.models.build import build_model
 from flambeau.models.forecast_ridge import NO_WEIGHTS, RidgeForecast, ridge_weights, window_moments
 from flambeau.planning.seasons import lookbacks_for, wave_periods, waves_are_unseen
@@ -26,6 +27,7 @@ from flambeau.stages.series.feed import (
     oldest_rows,
     parts_of,
     targets_are_positive,
+    unsolvable,
     with_windows,
 )
 
@@ -108,6 +110,7 @@ class RidgeTrial:
                     moments, penalty, shared=len(model.weight) < model.targets, drift=model.centre
                 )
             except torch.linalg.LinAlgError:  # inputs repeat each other beyond what this penalty mends
+                self.trouble = unsolvable(penalty)
                 continue
             with torch.no_grad():
                 model.weight.copy_(weights[:, :-1])
@@ -171,7 +174,7 @@ def choose_ridge(samples: Samples, choices: Choices, journal: Journal) -> None:
         best = replace(best, options={**best.options, "differences": change, "waves": 0, "cross": 0})
     for key in open_keys:
         value = best.options[key]
-        found = f"{metric} {best.error:.4g} in validation, {trial.count} forms tried"
+        found = f"{metric_name(metric)} {score_number(best.error)} in validation, {trial.count} forms tried"
         reason = f"{reasons.get(key, 'nothing else was better')} ({found})"
         if key == "penalty" and simple:
             value, reason = NO_WEIGHTS, simple
@@ -266,7 +269,8 @@ def _no_better_than_last(trial: RidgeTrial, best: Tried) -> str:
     )
     if gain["high"] < 0:
         return ""
+    errors = f"{score_number(best.error)} against {score_number(float(np.nanmean(naive)))}"
     return (
-        f"no form is better than the last value by more than luck could explain ({trial.metric} {best.error:.4g} "
-        f"against {float(np.nanmean(naive)):.4g} in validation), so forecasts stay at the last value"
+        f"no form is better than the last value by more than luck could explain ({metric_name(trial.metric)} {errors} "
+        "in validation), so forecasts stay at the last value"
     )

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from flambeau.data.corpus.source import open_corpus
-from flambeau.data.dialogue.entries import plain_question
 from flambeau.data.dialogue.files import read_dialogues
+from flambeau.data.dialogue.joining import plain_question
 from flambeau.data.known.named import place_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import DataError
-from flambeau.evaluation.chat import hits_interval, hits_within
+from flambeau.evaluation.answers import hits_within, likeness_of
+from flambeau.evaluation.chat import hits_interval
 from flambeau.evaluation.language import token_nats
 from flambeau.evaluation.ngrams import token_intervals
 from flambeau.models.chat import ChatModel
@@ -22,7 +23,6 @@ from flambeau.planning.language import plan_language, plan_language_parts
 from flambeau.planning.machine import describe_machine, resolve_device
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import Finding, Schema
-from flambeau.stages.chat.parts import likeness_of
 from flambeau.stages.chat.training import SCHEMA as CHAT_SCHEMA
 from flambeau.stages.chat.training import read_chat
 from flambeau.stages.journal import Journal

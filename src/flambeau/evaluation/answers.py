@@ -1,0 +1,75 @@
+"""How a chatbot's two nets do on questions: whether a right answer is found, how well right answers are expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flambeau.evaluation.validation import Validation
+
+QUESTIONS_AT_ONCE = 256
+PAIRS_AT_ONCE = 64
+
+
+def hits_within(likeness: np.ndarray, right: Sequence[Sequence[int]], most: int) -> np.ndarray:
+    """(n,) 0 or 1: whether a right answer is among the `most` most similar ones."""
+    order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+    return np.array(
+        [float(bool(set(places) & set(row.tolist()))) for places, row in zip(right, order, strict=True)]
+    )
+
+
+def likeness_of(finder: nn.Module, questions: Tensor) -> np.ndarray:
+    """(n, answers) float32 similarities of pieces of questions (n, longest), in evaluation mode."""
+    finder.eval()
+    with torch.inference_mode(), torch.autocast(questions.device.type, enabled=False):
+        blocks = [finder(block).float() for block in questions.split(QUESTIONS_AT_ONCE)]
+        return torch.cat(blocks).cpu().numpy().copy()
+
+
+def judge_finder(
+    module: nn.Module, questions: Tensor, places: Tensor, right: Sequence[Sequence[int]]
+) -> Validation:
+    """How often a right answer of these questions is found first, and the mean loss.
+
+    Args:
+        module: pieces of questions → similarities with all answers; put into evaluation mode.
+        questions: (n, longest) pieces.
+        places: (n,) int64, of an answer of each.
+        right: places of all right answers of each.
+    """
+    likeness = likeness_of(module, questions)
+    hits = hits_within(likeness, right, 1)
+    losses = F.cross_entropy(torch.from_numpy(likeness), places.cpu(), reduction="none").double()
+    spread = float(losses.std()) / len(right) ** 0.5 if len(right) > 1 else 0.0
+    return Validation(float(losses.mean()), float(hits.mean()), spread)
+
+
+def judge_writer(module: nn.Module, inputs: Tensor, targets: Tensor) -> Validation:
+    """The mean nats of the subwords of right answers, given their questions; arguments as for `answer_nats`."""
+    nats = answer_nats(module, inputs, targets)
+    mean = float(np.concatenate(nats).mean())
+    return Validation(mean, mean, float(np.std([row.mean() for row in nats]) / len(nats) ** 0.5))
+
+
+def answer_nats(module: nn.Module, inputs: Tensor, targets: Tensor) -> list[np.ndarray]:
+    """For each (question, answer) the nats of each of its answer's subwords and of its end.
+
+    Args:
+        module: token ids (batch, length) → logits (batch, length, vocabulary); put into evaluation mode.
+        inputs: (pairs, length) ids of questions and answers.
+        targets: the same shape: the next id of the answer, and below 0 for all else.
+    """
+    module.eval()
+    result: list[np.ndarray] = []
+    with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
+        for ids, aims in zip(inputs.split(PAIRS_AT_ONCE), targets.split(PAIRS_AT_ONCE), strict=True):
+            logits = module(ids).float().flatten(0, 1)
+            nats = F.cross_entropy(logits, aims.flatten().clamp(min=0), reduction="none")
+            table = nats.view(aims.shape).double().cpu()
+            result += [row[aim >= 0].numpy() for row, aim in zip(table, aims.cpu(), strict=True)]
+    return result

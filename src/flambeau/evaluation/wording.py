@@ -1,0 +1,87 @@
+"""Scores and times as sentences tell them: names of metrics, numbers as tables write them, moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+METRIC_NAMES = {
+    "f1_macro": "macro F1",
+    "roc_auc": "ROC-AUC",
+    "mae": "MAE",
+    "mape": "MAPE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "mse": "MSE",
+    "mase": "MASE",
+    "scaled_mse": "standardised MSE",
+    "scaled_mae": "standardised MAE",
+    "pinball": "pinball loss",
+    "width": "width of the band",
+    "direction": "directions right",
+    "top1": "right answer first",
+    "top5": "right answer among five",
+    "frechet_distance": "Fréchet distance",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric's key as people say it.
+
+    >>> metric_name("balanced_accuracy"), metric_name("rmse")
+    ('balanced accuracy', 'RMSE')
+    """
+    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+
+
+def band_words(low: float, high: float) -> str:
+    """The band between two quantiles.
+
+    >>> band_words(0.1, 0.9), band_words(0.025, 0.975)
+    ('10 % to 90 %', '2.5 % to 97.5 %')
+    """
+    return f"{100 * low:g} % to {100 * high:g} %"
+
+
+def tell_band(coverage: Mapping[str, float] | None, quantiles: Sequence[float]) -> str:
+    """Whether the band between the outermost quantiles is too narrow or too wide by more than luck; "" where it fits.
+
+    Args:
+        coverage: "value", "low", "high" of the share of what came that lay in the band; None where it was not judged.
+        quantiles: in rising order.
+    """
+    if coverage is None or len(quantiles) < 2:
+        return ""
+    asked = quantiles[-1] - quantiles[0]
+    if coverage["low"] <= asked <= coverage["high"]:
+        return ""
+    width = "narrow" if coverage["value"] < asked else "wide"
+    return (
+        f"The band from {band_words(quantiles[0], quantiles[-1])} is too {width}: it held {coverage['value']:.0%} "
+        f"[{coverage['low']:.0%}, {coverage['high']:.0%}] of what came in the test, not {asked:.0%}."
+    )
+
+
+def score_number(value: float) -> str:
+    """A score in a sentence: four digits, and thousands set apart, no power of ten that people must count out.
+
+    >>> score_number(377458.2), score_number(0.36364), score_number(11.5), score_number(1.0)
+    ('377,458', '0.3636', '11.50', '1.000')
+    """
+    size = abs(value)
+    if 1000 <= size < 1e15:
+        return f"{value:,.0f}"
+    if 1 <= size < 1000:
+        return f"{value:.{4 - len(str(int(size)))}f}"
+    return f"{value:.4g}"
+
+
+def moments_in_words(times: np.ndarray, to: Literal["m", "s"] = "s") -> tuple[str, ...]:
+    """(n,) seconds since 1970 as people write them, to the minute or second; days alone where all are midnights."""
+    moments = np.asarray(times, dtype=np.int64).astype("datetime64[s]")
+    days = moments.astype("datetime64[D]")
+    if (days == moments).all():
+        return tuple(str(day) for day in days)
+    return tuple(str(moment).replace("T", " ") for moment in moments.astype(f"datetime64[{to}]"))
