@@ -35,7 +35,8 @@ from common import SHARED, print_header, tell
 from torch.utils.flop_counter import FlopCounterMode
 
 from flambeau import load_recipe
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.planning.machine import resolve_device
 
 SIDE, CHANNELS = 32, 3

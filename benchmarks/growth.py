@@ -1,10 +1,13 @@
 """How cost grows with the data: time a sample from 10^4 to 10^6 rows, and memory from 10^3 to 10^4 pictures on disk.
 
-    python benchmarks/growth.py [time] [memory]
+    python benchmarks/growth.py [time] [texts] [series] [padding] [memory]
 
 `time`: one thread, CPU time; each size walks the same number of samples, sizes in turn. "training" is flambeau's loop
 on rows of 32 numbers, "batches" its feed alone, "plain gather" torch's own indexing of the same rows: what the
 processor's caches do to any program.
+
+`texts`, `series`: the same for a thousand and ten thousand texts or series, see growth_kinds.py. `padding`: which
+share of what is computed of texts is padding.
 
 `memory`: a process of its own for each number of pictures walks an epoch of a memory-mapped cache; what counts is the
 memory of its own, not the pages of the file, which the system takes back whenever it wants.
@@ -23,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import print_header, tell
+from growth_kinds import tell_padding, tell_series, tell_texts
 from torch import nn
 
 from flambeau.data.batches import Batches, gather_pixels, gather_tensors
@@ -151,12 +155,19 @@ def main() -> None:
     if sys.argv[1:2] == ["walk"]:
         print(private_megabytes(sys.argv[2]))
         return
-    parts = sys.argv[1:] or ["time", "memory"]
-    print_header(f"growth: batches of {BATCH}, one thread, CPU time of {STEPS} steps")
-    if "time" in parts:
-        tell_times()
-    if "memory" in parts:
-        tell_memory()
+    parts = {
+        "time": tell_times,
+        "texts": tell_texts,
+        "series": tell_series,
+        "padding": tell_padding,
+        "memory": tell_memory,
+    }
+    asked = sys.argv[1:] or list(parts)
+    print_header(
+        f"growth of {', '.join(asked)}: one thread, CPU time; batches of {BATCH} and {STEPS} steps for time"
+    )
+    for name in asked:
+        parts[name]()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from flambeau.deploy.export.onnx_file import open_onnx, write_onnx
 from flambeau.deploy.export.pt2_file import example_inputs
 from flambeau.deploy.export.quantize import write_int8
 from flambeau.deploy.export.speed import median_milliseconds
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, PictureFacts, Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler

@@ -31,7 +31,8 @@ from PIL import Image
 from torch import nn
 
 from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, PictureFacts, Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler, fit_table

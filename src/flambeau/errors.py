@@ -17,6 +17,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+NEAR_STEM = 0.7
+
 
 class FlambeauError(Exception):
     """An error that tells what, where, what was there, what was expected and what to type next.
@@ -90,6 +92,22 @@ class DeviceError(FlambeauError):
 
 class RunError(FlambeauError):
     """A run's folder that is absent, damaged, finished or made from other data."""
+
+
+def nearest_file(name: str, beside: Iterable[str]) -> str:
+    """Name the file that was probably meant; nothing where only the suffix is alike.
+
+    >>> nearest_file("hauses.csv", ["houses.csv", "one.csv"]), nearest_file("nowhere.csv", ["one.csv"])
+    ("did you mean 'houses.csv'?", '')
+    """
+    stem = name.partition(".")[0].lower()
+    near = [
+        one
+        for one in beside
+        if difflib.SequenceMatcher(None, stem, one.partition(".")[0].lower()).ratio() >= NEAR_STEM
+    ]
+    meant = did_you_mean(name, near)
+    return meant if meant.startswith("did") else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

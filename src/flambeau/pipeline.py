@@ -49,6 +49,7 @@ from flambeau.stages.material import (
     read_samples,
     require_trainable,
 )
+from flambeau.stages.members import Fitted, Member
 from flambeau.stages.mixed.alone import answer_alone, trainings_of_parts
 from flambeau.stages.mixed.feed import choose_log_target
 from flambeau.stages.series.feed import all_rows
@@ -64,7 +65,7 @@ from flambeau.stages.starting.start import keep_start, kept_start, only_untouche
 from flambeau.stages.texts.feed import choose_text_length
 from flambeau.stages.texts.unknown import threshold_of_folds
 from flambeau.stages.trackers import check_trackers, followed
-from flambeau.stages.trainings import Fitted, Member, Trainings
+from flambeau.stages.trainings import Trainings
 from flambeau.training.distributed import ALONE, Ranks
 from flambeau.training.session import run_session
 

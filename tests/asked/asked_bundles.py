@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from flambeau.deploy.bundle import Bundle, Preparation, save_bundle
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
 from flambeau.models.chat import ChatModel
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, PictureFacts, Schema
 from flambeau.transforms.corpus import fit_corpus
 from flambeau.transforms.dialogue import ChatPreparation, chat_pieces, wide_pieces
@@ -42,11 +43,15 @@ def chat_bundle(writes: bool = True) -> Bundle:
     bundle = _bundle(schema, ModelSpec("chat", arguments), preparation)
     assert isinstance(bundle.module, ChatModel)
     rarity = torch.linspace(1, 2, BUCKETS + 1)
-    bundle.module.finder.set_answers(torch.from_numpy(known), torch.ones(len(ANSWERS), dtype=torch.bool), rarity)
+    bundle.module.finder.set_answers(
+        torch.from_numpy(known), torch.ones(len(ANSWERS), dtype=torch.bool), rarity
+    )
     return bundle
 
 
-def language_bundle(model: str = "language_transformer", tokens: str = "characters", context: int = 12) -> Bundle:
+def language_bundle(
+    model: str = "language_transformer", tokens: str = "characters", context: int = 12
+) -> Bundle:
     """It writes letters at random, each kind of model and of tokens."""
     preparation = fit_corpus(STORY * 20, tokens=tokens, context=context, vocabulary=300)
     arguments: dict[str, Any] = {

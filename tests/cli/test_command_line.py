@@ -21,7 +21,10 @@ Usage: flambeau [OPTIONS] VERB ...
   From your own data to a tested PyTorch model.
 
   flambeau train photos/                     a folder of pictures for each class
-  flambeau train houses.csv --target price   a column of a table
+  flambeau train houses.csv --target price   a column of a table: of numbers, texts, pictures
+  flambeau train days.csv --task forecast --target sales --horizon 7   a time series
+  flambeau train intents.json                questions with answers: a chatbot
+  flambeau train book.txt                    a text to write like
   flambeau train digits                      built-in data: offline, in seconds
 
 Options:
@@ -35,7 +38,7 @@ Make a model:
   resume      go on with a run that was stopped or killed
 
 Use it:
-  predict     predict new pictures or rows
+  predict     answer for new pictures, texts, rows or series
   sample      let a language model write, or a generator draw
   chat        talk to a chatbot
   evaluate    score a run again, or on other data

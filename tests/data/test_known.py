@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,79 @@ def test_where_it_looked_and_what_to_type_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not on this machine"):
         read("imagenet", recipe_at(tmp_path))
     assert plain_name("CIFAR-10") == "cifar10" and plain_name("ImageNet") == "imagenet"
+
+
+class StandIn:
+    """What is used of lmdb, over a folder with a file a picture: where lmdb is not installed."""
+
+    class Error(Exception):
+        """As lmdb raises it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str, **options: object) -> StandIn:
+        assert options["readonly"] is True
+        if not (Path(path) / "data.mdb").is_file():
+            raise cls.Error(f"{path}: No such file or directory")
+        return cls(Path(path))
+
+    def __enter__(self) -> StandIn:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is held open."""
+
+    def begin(self) -> StandIn:
+        return self
+
+    def cursor(self) -> list[tuple[bytes, bytes]]:
+        return [(one.name.encode(), one.read_bytes()) for one in sorted(self.path.glob("*.webp"))]
+
+
+def write_lsun(folder: Path, count: int, *, real: bool) -> None:
+    folder.mkdir(parents=True)
+    contents = []
+    for number in range(count):
+        write_picture(folder / f"{number}.webp")
+        contents.append((folder / f"{number}.webp").read_bytes())
+    if not real:
+        (folder / "data.mdb").write_bytes(b"")
+        return
+    import lmdb
+
+    with lmdb.open(str(folder), map_size=2**20) as store, store.begin(write=True) as writer:
+        for number, content in enumerate(contents):
+            writer.put(f"key{number}".encode(), content)
+
+
+@pytest.mark.parametrize("library", ["lmdb", "stand-in"])
+def test_lsun_is_unpacked_from_its_databases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    if library == "lmdb":
+        pytest.importorskip("lmdb", reason="lmdb is installed by those who have LSUN")
+    else:
+        monkeypatch.setitem(sys.modules, "lmdb", StandIn)  # type: ignore[arg-type]  # in a module's place
+    for name, count in (("bedroom_train", 3), ("bedroom_val", 1), ("church_outdoor_train", 2)):
+        write_lsun(tmp_path / f"{name}_lmdb", count, real=library == "lmdb")
+    samples = read("lsun", recipe_at(tmp_path))
+    assert samples.schema.classes == ("bedroom", "church_outdoor")
+    assert samples.targets.tolist() == [0, 0, 0, 0, 1, 1]
+    assert samples.parts is not None and samples.parts.tolist().count("test") == 1
+    assert samples.pictures is not None and len(samples) == 6
+    (tmp_path / "tower_val_lmdb").mkdir()
+    with pytest.raises(DataError, match=r"(?s)lsun.*no database that lmdb reads"):
+        read("lsun", recipe_at(tmp_path))
+
+
+def test_lsun_without_its_library_or_its_files_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lmdb", None)  # type: ignore[arg-type]  # as if it were not installed
+    with pytest.raises(DataError, match=r"(?s)not on this machine.*bedroom_train_lmdb"):
+        read("lsun", recipe_at(tmp_path))
+    (tmp_path / "bedroom_train_lmdb").mkdir()
+    with pytest.raises(DataError, match=r"(?s)needs a library.*pip install lmdb"):
+        read("lsun", recipe_at(tmp_path))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flambeau.data.batches import Batches
-from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed, padding_share, token_counts
+from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed, token_counts
 
 
 def texts_of(count: int, longest: int = 60) -> Tensor:
@@ -49,6 +49,14 @@ def test_each_sample_comes_once_an_epoch(count: int, size: int) -> None:
         assert not whole[:, longest:].any()
 
 
+def padding_share(lengths: Tensor, steps: int) -> float:
+    """Which share of what is computed is padding, where samples in this order are cut into so many steps."""
+    size, longer = divmod(len(lengths), steps)
+    sizes = [size + 1] * longer + [size] * (steps - longer)
+    computed = sum(int(part.max()) * len(part) for part in lengths.split(sizes) if len(part))
+    return 1 - float(lengths.sum()) / max(1, computed)
+
+
 def test_padding_wastes_less_than_fifteen_percent() -> None:
     tokens = texts_of(10_000, 300)
     batches = batches_of(tokens, 64)
@@ -56,6 +64,21 @@ def test_padding_wastes_less_than_fifteen_percent() -> None:
     order = torch.cat([batch.targets for batch in batches.epoch(0)])
     assert padding_share(lengths[order], len(batches)) < 0.15
     assert padding_share(lengths, len(batches)) > 0.5
+
+
+def test_a_few_very_long_texts_waste_no_more() -> None:
+    lengths = (
+        torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+        .mul(0.9)
+        .add(2.7)
+        .exp()
+        .clamp(1, 300)
+        .long()
+    )
+    steps = len(lengths) // 64
+    generator = torch.Generator().manual_seed(0)
+    order = arrange_by_length(torch.randperm(10_000, generator=generator), steps, generator, lengths=lengths)
+    assert padding_share(lengths[order], steps) < 0.15
 
 
 def test_epochs_differ_and_go_on_in_their_middle() -> None:

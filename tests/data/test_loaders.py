@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, Sampler, SubsetRandomSampler, WeightedRandomSampler
 
 import flambeau as fb
 from flambeau.data.own import loaders
@@ -114,3 +115,71 @@ def test_a_shuffling_loader_is_read_in_one_order_and_an_endless_one_ends(
     monkeypatch.setattr(loaders, "most_bytes", lambda: 20_000)
     with pytest.raises(DataError, match="fits into memory"):
         read_items(DataLoader(Rows(), batch_size=16, collate_fn=collate), "loader")
+
+
+class Sentences(Dataset[Any]):
+    """Sentences of any length as lists of token numbers; long ones are of class 1."""
+
+    def __len__(self) -> int:
+        return 48
+
+    def __getitem__(self, index: int) -> tuple[list[int], int]:
+        length = 2 + index % 9
+        return [1 + (index * 7 + place) % 20 for place in range(length)], int(length > 6)
+
+
+class ByLength(Sampler[list[int]]):
+    """Batches of sentences of about one length."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = sorted(range(48), key=lambda index: index % 9)
+        return iter([order[begin : begin + 8] for begin in range(0, 48, 8)])
+
+    def __len__(self) -> int:
+        return 6
+
+
+def pad(rows: list[tuple[list[int], int]]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    texts = [torch.tensor(tokens) for tokens, _ in rows]
+    lengths = torch.tensor([len(text) for text in texts])
+    padded = nn.utils.rnn.pad_sequence(texts, batch_first=True)
+    return (padded, lengths), torch.tensor([label for _, label in rows])
+
+
+class Packed(nn.Module):
+    """A recurrent net over packed sentences: two inputs, tokens and lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vectors, self.body, self.head = (
+            nn.Embedding(24, 6, 0),
+            nn.GRU(6, 8, batch_first=True),
+            nn.Linear(8, 2),
+        )
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.vectors(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        return self.head(self.body(packed)[1][-1])
+
+
+def test_sentences_of_any_length_are_padded_and_arranged_by_a_persons_own_parts() -> None:
+    torch.manual_seed(0)
+    loader = DataLoader(Sentences(), batch_sampler=ByLength(), collate_fn=pad)
+    records: list[dict[str, Any]] = []
+    fb.fit(
+        Packed(), loader, loss=nn.functional.cross_entropy, epochs=12, lr=0.05, valid_batches=loader,
+        on_record=records.append,
+    )  # fmt: skip
+    losses = [record["loss"] for record in records if record["kind"] == "epoch"]
+    assert len(losses) == 12 and losses[-1] < 0.8 * losses[0]
+
+
+def test_a_weighted_sampler_decides_what_is_trained_on() -> None:
+    rows = Rows()
+    generator = torch.Generator().manual_seed(0)
+    sampler = WeightedRandomSampler((1.0 + 9.0 * rows.high).tolist(), num_samples=60, generator=generator)
+    items = read_items(DataLoader(rows, batch_size=16, sampler=sampler, collate_fn=collate), "loader")
+    drawn = [rows.numbers.tolist().index(row) for row in items.inputs.tolist()]
+    assert len(drawn) == 60 and rows.high[drawn].mean() > 0.8

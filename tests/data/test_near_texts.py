@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from flambeau.data import duplicates
 from flambeau.data.check import check_samples
 from flambeau.data.duplicates import find_duplicates
 from flambeau.data.samples import Samples
 from flambeau.data.tables.rows import digest_rows
+from flambeau.data.texts import near_texts
 from flambeau.data.texts.check import check_texts
 from flambeau.data.texts.near_texts import find_near_texts
 from flambeau.recipe import Recipe
@@ -92,6 +95,19 @@ def test_long_texts_that_differ_behind_their_beginning_are_not_the_same() -> Non
     texts = [f"{header} guilty", f"{header} dismissed", f"{header.upper()}! Guilty."]
     same, near = find_near_texts(texts, np.arange(3))
     assert same == [(0, 2)] and near == [(0, 1)]
+
+
+def test_texts_that_are_not_compared_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (duplicates, near_texts):
+        monkeypatch.setattr(module, "MOST_TEXTS", 30)
+    texts = sentences(40)
+    texts[35] = texts[1] + "!"
+    texts[36] = texts[2] + " again"
+    samples = samples_of(texts, [0, 1] * 20)
+    found = find_duplicates(samples)
+    assert found.near_pairs == ((1, 35),) and found.not_compared == 9
+    told = {finding.code: finding for finding in check_samples(samples, found, None, (), Recipe())}
+    assert "9 texts were compared for equality alone" in told["near-duplicates-of-some"].message
 
 
 def test_words_that_give_the_class_away_are_told() -> None:

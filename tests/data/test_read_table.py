@@ -212,3 +212,16 @@ def test_rows_in_order_of_time_are_told_to_be_a_series(tmp_path: Path) -> None:
     assert not open_table(path, Recipe(task="regression"), "Passengers").findings
     path.write_text("\n".join(["Month,Passengers,up", *rows[20:], *rows[:20]]))
     assert not open_table(path, Recipe(), "Passengers").findings
+
+
+@pytest.mark.parametrize("place", [0, 30])
+def test_a_value_longer_than_a_block_is_read(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "books.csv"
+    texts = [f"a short text {row}" for row in range(40)]
+    texts[place] = "long " * 500_000
+    path.write_text(
+        "\n".join(["text,label", *(f"{text},{row % 2}" for row, text in enumerate(texts))]) + "\n"
+    )
+    table = read_table(path)
+    assert table.column_names == ["text", "label"] and table.num_rows == 40
+    assert len(table["text"][place].as_py()) >= 2_499_999

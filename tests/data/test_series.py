@@ -10,13 +10,12 @@ import pytest
 
 from flambeau.data.samples import Samples
 from flambeau.data.series.columns import find_prices
-from flambeau.data.series.series import forecast_inputs, read_series, read_series_inputs, series_of_rows
+from flambeau.data.series.series import read_series, read_series_inputs, series_of_rows
 from flambeau.data.series.step import infer_step
 from flambeau.data.series.times import NO_TIME
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import with_settings
-from flambeau.transforms.series import fit_series
 
 DAY = 86_400
 
@@ -176,26 +175,11 @@ def test_what_is_known_of_the_future_stands_behind_the_last_target(tmp_path: Pat
     samples = read_text(tmp_path, lines("date,y,holiday", rows), forecast__known=["holiday"])
     facts = samples.schema.series
     assert facts is not None and samples.series is not None and facts.known == ("holiday",)
-    preparation = fit_series(
-        samples.series.values,
-        facts.channels,
-        targets=1,
-        known=1,
-        logs=[False, False],
-        waves=[],
-        lookback=5,
-        horizon=1,
-    )
     file = tmp_path / "next.csv"
     file.write_text(lines("date,y,holiday", [*rows, "2024-01-26,,1", "2024-01-27,,0"]), encoding="utf-8")
     later = read_series_inputs([str(file)], samples.schema, Recipe())
-    past, known, times = forecast_inputs(later, preparation)
-    assert past.shape == (1, 5, 2) and known is not None and known.shape == (1, 1, 1)
-    assert times.astype("datetime64[s]").astype("datetime64[D]").astype(str).tolist() == [["2024-01-26"]]
-    with pytest.raises(DataError, match="lacks what is known of its future"):
-        forecast_inputs(
-            read_series_inputs([str(tmp_path / "series.csv")], samples.schema, Recipe()), preparation
-        )
+    assert later.series is not None and later.series.ahead is not None
+    assert [known.tolist() for known in later.series.ahead] == [[[1.0], [0.0]]]
 
 
 def test_rows_of_values_are_read_like_rows_of_files(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from flambeau.data.series.series import series_of_table
 from flambeau.data.series.step import apart, infer_step, without_clock_changes
 from flambeau.data.series.times import NO_TIME, read_times
 from flambeau.errors import DataError
-from flambeau.recipe import Recipe
 from flambeau.schema import Schema, SeriesFacts
 from flambeau.stages.series.feed import origins_of
 
@@ -152,11 +151,11 @@ def test_windows_with_filled_in_targets_are_counted(every: int, code: str, told:
     y = np.sin(np.arange(100.0))
     y[9:90:every] = np.nan
     samples = read({"date": dates(100), "y": y}, horizon=3)
-    found = {one.code: one for one in check_series(samples, Recipe())}
+    found = {one.code: one for one in check_series(samples)}
     assert {"windows-left-out", "filled-targets"} & set(found) == {code}
     assert told in found[code].message and len(origins_of(samples, 1)) == used
 
 
 def test_whole_series_leave_no_window_out() -> None:
     samples = read({"date": dates(100), "y": np.sin(np.arange(100.0))}, horizon=3)
-    assert not {"windows-left-out", "filled-targets"} & {one.code for one in check_series(samples, Recipe())}
+    assert not {"windows-left-out", "filled-targets"} & {one.code for one in check_series(samples)}

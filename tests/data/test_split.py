@@ -171,3 +171,11 @@ def test_regression_strata_are_quantiles() -> None:
 def test_multilabel_strata_name_the_rarest_label() -> None:
     targets = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 0, 0]], dtype=np.float32)
     assert multilabel_strata(targets).tolist() == [0, 1, 2, 3, 0]
+
+
+def test_of_few_groups_no_fold_takes_all_but_one() -> None:
+    # eight samples of many classes in four groups: by shares of classes alone, three groups would be one fold
+    for seed in range(20):
+        strata = np.random.default_rng(seed).integers(0, 5, 8)
+        splits = fold_indices(8, 2, strata=strata, groups=np.arange(8) // 2, seed=3)
+        assert all(min(len(split.train), len(split.valid), len(split.test)) > 0 for split in splits)

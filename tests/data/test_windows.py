@@ -116,7 +116,7 @@ def planted(folder: Path, columns: dict[str, np.ndarray], **settings: Any) -> Sa
 
 
 def found(samples: Samples) -> dict[str, tuple[str, ...]]:
-    return {finding.code: finding.items for finding in check_series(samples, Recipe())}
+    return {finding.code: finding.items for finding in check_series(samples)}
 
 
 def test_future_information_in_a_column_is_found(tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ def test_windows_that_reach_into_the_test_part_are_found(tmp_path: Path) -> None
 
 
 def test_a_constant_target_and_one_row_are_errors(tmp_path: Path) -> None:
-    findings = check_series(planted(tmp_path, {"y": np.ones(100)}), Recipe())
+    findings = check_series(planted(tmp_path, {"y": np.ones(100)}))
     assert [finding.code for finding in findings if finding.level == "error"] == ["constant-target"]
-    findings = check_series(planted(tmp_path, {"y": np.arange(12.0)}), Recipe())
+    findings = check_series(planted(tmp_path, {"y": np.arange(12.0)}))
     assert findings[0].code == "too-few-rows"
-    with pytest.raises(DataError, match="1 row of a time series are too few"):
+    with pytest.raises(DataError, match="1 row of a time series is too few"):
         planted(tmp_path, {"y": np.ones(1)})

@@ -14,7 +14,8 @@ from flambeau.deploy.bundle import Bundle, Preparation, save_bundle
 from flambeau.deploy.familiar.familiar import Familiar
 from flambeau.deploy.familiar.files import save_familiar
 from flambeau.deploy.familiar.fit import fit_familiar
-from flambeau.models.build import ModelSpec, build_model, ensemble_spec
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec, ensemble_spec
 from flambeau.records.files import digest_file
 from flambeau.schema import Column, PictureFacts, Schema, Task
 from flambeau.transforms.image import PicturePreparation

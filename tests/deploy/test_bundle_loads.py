@@ -20,8 +20,9 @@ from flambeau.deploy.answer import predict_inputs
 from flambeau.deploy.bundle import Bundle, load_bundle, weights_digest
 from flambeau.deploy.rebuild import BoundedBuild, TooLargeError, members_of
 from flambeau.errors import FlambeauError, ModelError, RunError
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
 from flambeau.models.joined import Ensemble
+from flambeau.models.spec import ModelSpec
 
 
 def trial_inputs(bundle: Bundle, rows: int = 3) -> tuple[torch.Tensor, ...]:

@@ -11,19 +11,22 @@ import numpy as np
 import pytest
 import torch
 from small_bundles import picture_bundle, table_bundle
+from torch import nn
 
 from flambeau.deploy.bundle import Bundle, Preparation, load_bundle, save_bundle
 from flambeau.deploy.checks.checks import check_model
 from flambeau.deploy.checks.series import series_faults, series_preparation_faults
+from flambeau.deploy.checks.tasks import module_faults
 from flambeau.deploy.making.making import most_samples, sample_pixels
 from flambeau.deploy.writing.chatting import ChatBot
 from flambeau.deploy.writing.writing import continue_text
 from flambeau.errors import FlambeauError, ModelError, RunError, UsageError
 from flambeau.evaluation.decide import choose_sure_classes
-from flambeau.models.build import ModelSpec, build_model, ensemble_spec
+from flambeau.models.build import build_model
 from flambeau.models.chat import ChatModel
-from flambeau.models.language import choose_tokens
 from flambeau.models.pretrained_text import DirectoryEncoder, plain_settings
+from flambeau.models.spec import ModelSpec, ensemble_spec
+from flambeau.models.writing import choose_tokens
 from flambeau.schema import Column, PictureFacts, Schema, SeriesFacts
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation, chat_pieces
@@ -31,6 +34,7 @@ from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.mixed import PictureColumn
 from flambeau.transforms.series import ChannelScale, SeriesPreparation, Wave
 from flambeau.transforms.table import TablePreparation, TargetScaler
+from flambeau.transforms.text import TextPreparation
 
 TOKENS = CorpusPreparation("characters", 16, ("a", "b", "c"))
 WRITER = {"vocabulary": TOKENS.cardinality + 2, "context": 16, "width": 8, "depth": 1, "heads": 2}
@@ -167,6 +171,17 @@ def test_only_encoders_of_texts_are_built_and_nothing_beside_them() -> None:
             DirectoryEncoder({"model_type": kind, "use_pretrained_backbone": True})
     kept = plain_settings({"backbone": "x", "use_timm_backbone": True, "quantization_config": {}, "width": 3})
     assert kept == {"width": 3}
+
+
+def test_a_directory_must_know_all_subwords_of_its_tokenizer() -> None:
+    encoder = DirectoryEncoder.__new__(DirectoryEncoder)
+    nn.Module.__init__(encoder)
+    text = TextPreparation(("a",), "bytes", 16)
+    preparation = TablePreparation((), (), text)
+    fault = "more subwords than the model has vectors"
+    for known, wrong in ((text.cardinality - 1, False), (text.cardinality - 2, True)):
+        encoder.known = known
+        assert module_faults(nn.Sequential(encoder), preparation)[fault] is wrong
 
 
 def test_an_answer_that_is_given_up_has_no_class() -> None:

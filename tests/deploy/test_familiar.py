@@ -21,8 +21,8 @@ from flambeau.deploy.familiar.files import load_familiar, read_familiar, save_fa
 from flambeau.deploy.familiar.fit import MOST_ROWS, fit_familiar, rows_to_compare
 from flambeau.deploy.files import FAMILIAR
 from flambeau.errors import RunError
-from flambeau.models.build import ModelSpec
 from flambeau.models.cnn import SmallCNN
+from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Recipe
 from flambeau.schema import Schema
 from flambeau.transforms.image import PicturePreparation

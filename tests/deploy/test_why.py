@@ -11,7 +11,7 @@ from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.bundle import Bundle, Preparation
 from flambeau.deploy.why.why import explain_picture, explain_row
 from flambeau.errors import UsageError
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler, fit_table

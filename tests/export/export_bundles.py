@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from flambeau.deploy.bundle import Bundle
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, PictureFacts, Schema, Task
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler, fit_table

@@ -8,7 +8,7 @@ import numpy as np
 from export_bundles import KINDS, classes_of, finished_bundle, outputs_of, some_columns
 
 from flambeau.deploy.bundle import Bundle
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, Schema, Task
 from flambeau.transforms.table import TablePreparation, fit_table
 from flambeau.transforms.text import fit_text

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from flambeau.deploy.bundle import Bundle
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, Schema, SeriesFacts, TimeUnit
 from flambeau.transforms.series import fit_series
 from flambeau.transforms.table import TargetScaler

@@ -11,10 +11,11 @@ import pytest
 from forecast_bundles import HORIZON, LOOKBACK, MODELS, forecast_bundle, past_rows
 
 from flambeau.data.series.series import series_of_rows
-from flambeau.deploy.batch.forecast_file import column_name
+from flambeau.deploy.batch.forecast_file import column_names
 from flambeau.deploy.bundle import Bundle, load_bundle, save_bundle, write_versions
 from flambeau.deploy.forecasts import forecast_samples, forecast_to_json, last_windows, times_in_words
 from flambeau.errors import DataError, RunError
+from flambeau.schema import SeriesFacts
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -119,7 +120,15 @@ def test_times_are_written_as_people_write_them() -> None:
     assert times_in_words(np.array([0, 86_400]), "second") == ("1970-01-01", "1970-01-02")
     assert times_in_words(np.array([0, 3_600]), "second") == ("1970-01-01 00:00:00", "1970-01-01 01:00:00")
     assert times_in_words(np.array([6]), "row") == ("row 7",)
-    assert column_name("OT", 0.1) == "OT q0.1" and column_name("time", "") == "time forecast"
+
+
+def test_no_column_of_a_file_of_forecasts_is_lost() -> None:
+    facts = SeriesFacts(targets=("OT", "OT q0.1", "time"), quantiles=(0.1, 0.9))
+    assert column_names(facts) == [
+        ["OT", "OT q0.1 2", "OT q0.9"],
+        ["OT q0.1", "OT q0.1 q0.1", "OT q0.1 q0.9"],
+        ["time forecast", "time forecast q0.1", "time forecast q0.9"],
+    ]
 
 
 def test_one_forward_pass_answers_all_series() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flambeau.data.corpus.corpus import WindowBatches, part_borders, read_corpus
+from flambeau.data.corpus.corpus import WindowBatches, cut_text, divide_places, read_corpus
 from flambeau.data.corpus.source import open_corpus
 from flambeau.data.texts.files import decode_text, read_text_file
 from flambeau.errors import DataError
@@ -47,12 +48,31 @@ def test_subwords_are_fewer_than_bytes_and_repeat() -> None:
     assert len(one.encode(TEXT)) < len(TEXT) / 2
 
 
-def test_parts_lie_one_behind_the_other() -> None:
-    assert part_borders(1000, 0.85, 0.05) == (850, 900)
+@pytest.mark.parametrize(
+    ("length", "train", "valid", "blocks"),
+    [(1_115_394, 0.85, 0.05, 10), (100_000, 0.85, 0.05, 2), (1_000, 0.85, 0.05, 1), (997, 0.1, 0.7, 1)],
+)
+def test_parts_cover_the_text_and_training_reaches_up_to_the_test(
+    length: int, train: float, valid: float, blocks: int
+) -> None:
+    parts = divide_places(length, train, valid)
+    places = sorted(place for part in parts for place in part)
+    assert places[0][0] == 0 and places[-1][1] == length
+    assert all(before[1] == after[0] for before, after in pairwise(places))
+    assert [len(part) for part in parts] == [blocks + 1, blocks, 1]
+    assert parts[0][-1][1] == parts[2][0][0] == round(length * (train + valid))
+    shares = [sum(end - begin for begin, end in part) / length for part in parts]
+    assert shares == pytest.approx([train, valid, 1 - train - valid], abs=blocks / length)
+
+
+def test_a_text_is_cut_at_places() -> None:
+    text = "".join(chr(33 + i % 90) for i in range(1000))
+    train, valid, test = (cut_text(text, places) for places in divide_places(1000, 0.8, 0.1))
+    assert train[0] + valid[0] + train[1] + test[0] == text
 
 
 def test_an_epoch_reads_windows_side_by_side() -> None:
-    batches = WindowBatches(torch.arange(1000, dtype=torch.int32), context=32, batch_size=4, seed=5)
+    batches = WindowBatches(torch.arange(1000, dtype=torch.int32), (1000,), context=32, batch_size=4, seed=5)
     steps = list(batches.epoch(0))
     assert len(steps) == len(batches)
     assert all(bool((step.targets == step.inputs[0] + 1).all()) for step in steps)
@@ -63,9 +83,28 @@ def test_an_epoch_reads_windows_side_by_side() -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 5])
 def test_an_epoch_goes_on_from_any_step(start: int) -> None:
-    batches = WindowBatches(torch.arange(700, dtype=torch.int32), context=16, batch_size=5, seed=1)
+    batches = WindowBatches(
+        torch.arange(700, dtype=torch.int32), (400, 10, 290), context=16, batch_size=5, seed=1
+    )
     whole, rest = list(batches.epoch(3)), list(batches.epoch(3, start))
     assert all(torch.equal(a.targets, b.targets) for a, b in zip(whole[start:], rest, strict=True))
+
+
+def test_no_window_crosses_a_border() -> None:
+    lengths = (100, 3, 17, 33, 16, 231)
+    borders = torch.tensor(lengths).cumsum(0)
+    batches = WindowBatches(torch.arange(400, dtype=torch.int32), lengths, context=16, batch_size=3, seed=2)
+    assert batches.windows == [5, 0, 1, 1, 0, 13]
+    seen = set()
+    for epoch in range(200):
+        for step in batches.epoch(epoch):
+            first, last = (
+                torch.bucketize(edge.contiguous(), borders, right=True)
+                for edge in (step.inputs[0][:, 0], step.targets[:, -1])
+            )
+            assert torch.equal(first, last)
+            seen |= set(step.inputs[0].flatten().tolist()) | set(step.targets.flatten().tolist())
+    assert seen == set(range(400)) - {100, 101, 102} - set(range(153, 169))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,12 @@ import torch
 
 from flambeau.evaluation.language import token_nats, validate_tokens
 from flambeau.evaluation.ngrams import baseline_nats, ngram_nats, token_intervals
-from flambeau.models.language import LanguageLSTM, LanguageTransformer, choose_tokens, write_tokens
+from flambeau.models.language import (
+    LanguageLSTM,
+    LanguageTransformer,
+    causal_attention,
+)
+from flambeau.models.writing import choose_tokens, write_tokens
 from flambeau.training.losses import count_tokens, token_loss
 from flambeau.training.names import make_optimizer_of, optimizer_rule
 from flambeau.training.optimizers import parameter_groups
@@ -94,9 +99,30 @@ def test_every_token_but_the_first_is_judged_once(length: int) -> None:
         logits = model(tokens[None, :-1].long())[0]
         plain = torch.nn.functional.cross_entropy(logits, tokens[1:].long(), reduction="none")
         np.testing.assert_allclose(nats, plain.detach().numpy(), rtol=1e-5)
-    assert validate_tokens(model, tokens, context=16).loss == pytest.approx(
+    assert validate_tokens(model, [tokens], context=16).loss == pytest.approx(
         token_nats(model, tokens, context=16, stride=16).mean()
     )
+
+
+def test_pieces_are_judged_each_by_itself() -> None:
+    model, pieces = make("transformer"), torch.randint(20, (120,), dtype=torch.int32).split([70, 2, 48])
+    alone = [token_nats(model, piece, context=16, stride=16) for piece in pieces]
+    found = validate_tokens(model, pieces, context=16)
+    assert found.loss == pytest.approx(np.concatenate(alone).mean())
+
+
+@pytest.mark.parametrize("length", [2, 16, 64])
+def test_attention_in_full_is_that_of_the_fused_kernel(length: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    parts = [torch.randn(2, 3, length, 16, generator=draw, requires_grad=True) for _ in range(3)]
+    low = [part.detach().bfloat16().requires_grad_() for part in parts]
+    exact, plain = causal_attention(*parts), causal_attention(*low)
+    assert plain.dtype == torch.bfloat16
+    torch.testing.assert_close(plain.float(), exact, atol=0.03, rtol=0.03)
+    for result in (exact, plain):
+        result.float().square().sum().backward()
+    for one, other in zip(low, parts, strict=True):
+        torch.testing.assert_close(one.grad.float(), other.grad, atol=0.08, rtol=0.08)
 
 
 def test_ngrams_are_probabilities() -> None:

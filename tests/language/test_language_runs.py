@@ -23,6 +23,7 @@ from flambeau.recipe import Recipe
 from flambeau.records import RunFolder
 from flambeau.stages.flows import FLOWS, flow_of
 from flambeau.using import check, evaluate, verify
+from flambeau.using.inspection import inspect_run
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "dog", "ran", "after", "ball", "while", "bird", "sang")
 QUESTIONS = {
@@ -121,6 +122,12 @@ def test_a_chatbot_from_end_to_end(questions: Path, tmp_path: Path) -> None:
     assert set(run.scores["test"]) == {"top1", "top5", "nats_per_token", "perplexity"}
     interrupt(questions, tmp_path / "stopped", options, ("writing answers", 1))
     assert_same(run.folder, fb.resume(tmp_path / "stopped").folder)
+    script = eject(run.folder)
+    assert "import flambeau" not in script and "from flambeau" not in script
+    assert check_script(run.folder, script, timeout_seconds=300).equal
+    layers = inspect_run(run.folder)
+    assert layers.total("parameters") == sum(parameter.numel() for parameter in run.module.parameters())
+    assert layers.output == ((1, 4), (1, 24, layers.output[1][2]))
     assert all(row["ok"] for row in verify(run.folder))
     assert evaluate(run.folder, str(questions))["test"]["top1"]["value"] == 1.0
     recipe = ["--recipe", str(run.folder.recipe), "--quiet"]
@@ -199,9 +206,11 @@ def test_a_bot_of_a_few_questions_answers_them(tmp_path: Path) -> None:
         assert [bot.reply(text).text for text in texts] == [f"A {tag}."] * 4
     assert not bot.reply("zebra quartz 17").knows
     assert "too few to say how good the bot is" in run.scores["verdict"]
-    assert any("held out are too few" in str(record.get("text")) for record in told)
+    assert any("too few to tell" in str(record.get("text")) for record in told)
+    (answer,) = answer_texts(run.folder, ("zebra quartz 17",), explain=False)
+    assert answer["input"] == '"zebra quartz 17"' and not answer["knows"]
     with pytest.raises(UsageError, match="this model talks"):
-        answer_texts(run.folder, ("hi",), explain=False)
+        answer_texts(run.folder, ("hi",), explain=True)
 
 
 def test_made_dialogues_and_texts_are_read_by_their_name(

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from flambeau.errors import ModelError
-from flambeau.models.build import ModelSpec, build_model, picture_spec
+from flambeau.models.build import build_model
 from flambeau.models.fast_cnn import FastBlock, FastCNN
+from flambeau.models.spec import ModelSpec, picture_spec
 from flambeau.recipe.options import ModelOptions
 
 

@@ -16,8 +16,9 @@ from flambeau.models.forecast import (
     TCNForecast,
 )
 from flambeau.models.forecast_ridge import (
+    Moments,
     RidgeForecast,
-    mean_squared_errors,
+    moments_without,
     ridge_weights,
     solve_ridge,
     window_moments,
@@ -69,19 +70,6 @@ def test_ridge_is_that_of_scikit_learn() -> None:
     assert torch.allclose(weights[0, -1], torch.from_numpy(other.intercept_), atol=1e-8)
 
 
-def test_errors_from_moments_are_those_of_the_forecasts() -> None:
-    scaled, nothing = windows()
-    gather = gather_past(scaled, nothing, lookback=6, horizon=2)
-    targets = target_tensor(scaled[:, :2], 2)
-    rows = torch.arange(5, 100)
-    model = RidgeForecast(channels=3, targets=2, lookback=6, horizon=2, cross=2)
-    solve_ridge(model, gather, targets, rows, rows[:0], penalty=0.01)
-    moments = window_moments(model, gather, targets, rows)
-    weights = ridge_weights(moments, 0.01, drift=True)
-    errors = (model(*gather(rows)).reshape(95, 2, 2) - targets[rows]).square().mean((0, 1))
-    assert torch.allclose(mean_squared_errors(moments, weights).float(), errors.detach(), atol=1e-5)
-
-
 def test_a_large_penalty_ends_at_the_last_value() -> None:
     scaled, nothing = windows()
     gather = gather_past(scaled, nothing, lookback=6, horizon=2)
@@ -128,3 +116,24 @@ def test_what_cannot_be_is_refused() -> None:
         RidgeForecast(channels=3, targets=2, lookback=2, horizon=2, cross=3)
     with pytest.raises(ValueError, match="multiple of 4 heads"):
         PatchTransformerForecast(channels=1, targets=1, lookback=20, horizon=1, width=30)
+
+
+@pytest.mark.parametrize("size", [1e6, 1e12])
+def test_quantiles_without_validation_windows_bear_a_stretch_of_huge_values(size: float) -> None:
+    scaled = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    scaled[90:100] *= size
+    gather = gather_past(scaled, torch.zeros(200, 0), lookback=8, horizon=2)
+    model = RidgeForecast(channels=3, targets=1, lookback=8, horizon=2, cross=4, quantiles=2)
+    targets = target_tensor(scaled[:, :1], 2)
+    rows = torch.arange(8, 190)
+    solve_ridge(model, gather, targets, rows, rows[:0], penalty=0.1, quantiles=(0.1, 0.9))
+    assert model.weight.isfinite().all() and model.spread.isfinite().all()
+
+
+def test_a_subtraction_that_leaves_rounding_is_not_made() -> None:
+    def sums(size: float) -> Moments:
+        return Moments(size * torch.eye(3)[None].double(), torch.ones(1, 3, 2), 10)
+
+    assert moments_without(sums(5e6), sums(5e6 - 1)) is None
+    left = moments_without(sums(5.0), sums(2.0))
+    assert left is not None and left.inputs[0, 0, 0] == 3.0 and left.windows == 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
 from flambeau.models.freezing import (
     layers_from_head,
     make_freezing,
@@ -14,6 +14,7 @@ from flambeau.models.freezing import (
     names_of_stages,
 )
 from flambeau.models.pretrained import build_architecture
+from flambeau.models.spec import ModelSpec
 
 
 def small_net() -> nn.Sequential:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from flambeau.errors import ModelError
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
 from flambeau.models.cnn import SmallCNN
 from flambeau.models.embeddings import TableFeatures
 from flambeau.models.fused import fusion_spec
 from flambeau.models.fusion import Fusion, GatedFusion, PictureColumns
+from flambeau.models.spec import ModelSpec
 from flambeau.models.text import TextBag
 
 SIZE = (8, 8)

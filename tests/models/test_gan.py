@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from flambeau.errors import ModelError
-from flambeau.models.build import ModelSpec, build_model, generator_spec
+from flambeau.models.build import build_model
 from flambeau.models.gan import (
     Discriminator,
     Generator,
@@ -17,6 +17,7 @@ from flambeau.models.gan import (
     smallest_maps,
     widths_of,
 )
+from flambeau.models.spec import ModelSpec, generator_spec
 from flambeau.recipe.generate_options import GenerateOptions
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from flambeau.errors import ModelError
-from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec, picture_spec, table_spec
 from flambeau.models.whiten import (
     MOST_WHITENED_PICTURES,
     WhitenFirst,

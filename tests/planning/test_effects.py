@@ -38,9 +38,7 @@ def planned(
             choices,
             rows=500,
             number_features=4,
-            category_features=0,
             task=task,
-            classes=len(classes),
             machine=MACHINE,
         )
     return choices

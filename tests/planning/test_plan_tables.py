@@ -16,7 +16,7 @@ def plan(
     rows: int = 10_000, task: str = "classification", recipe: Recipe | None = None, **facts: Any
 ) -> Choices:
     choices = Choices(recipe or Recipe())
-    known: dict[str, Any] = {"number_features": 6, "category_features": 8, "classes": 2, "machine": CPU}
+    known: dict[str, Any] = {"number_features": 6, "machine": CPU}
     plan_table(choices, rows=rows, task=task, **{**known, **facts})
     return choices
 

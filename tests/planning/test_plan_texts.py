@@ -46,6 +46,27 @@ def test_a_bag_takes_longer_steps_where_classes_are_many() -> None:
     assert rates[0] == rates[1] < rates[2]
 
 
+@pytest.mark.parametrize(
+    ("rows", "classes", "sizes"),
+    [(6_000, 4, (2**17, 32)), (6_000, 0, (2**17, 32)), (6_000, 150, (2**15, 96)), (500, 4, (2**15, 96))],
+)
+def test_many_texts_of_few_classes_have_more_and_narrower_vectors(
+    rows: int, classes: int, sizes: tuple[int, int]
+) -> None:
+    recipe = planned(rows, classes=classes).recipe
+    assert (recipe.text.buckets, recipe.model.width) == sizes
+    kept = planned(rows, classes=classes, text={"buckets": 99}, model={"width": 7}).recipe
+    assert (kept.text.buckets, kept.model.width) == (99, 7)
+    other = planned(rows, classes=classes, text={"tokens": "words"}).recipe
+    assert other.text.buckets is None and other.model.width == 96
+
+
+def test_the_bags_of_a_run_that_may_not_know_leave_out_the_same_texts() -> None:
+    reasons = [planned(text={"unknown": unknown}).reasons["training.bags"] for unknown in (False, True)]
+    assert "another eighth" in reasons[0] and "the same ones" in reasons[1]
+    assert "another fifth" in planned(15_000).reasons["training.bags"]
+
+
 def test_a_given_value_stays() -> None:
     recipe = planned(text={"tokens": "bytes", "token_dropout": 0.2}, training={"batch_size": 7}).recipe
     assert (recipe.text.tokens, recipe.text.token_dropout, recipe.training.batch_size) == ("bytes", 0.2, 7)

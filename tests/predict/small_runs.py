@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.records import RunFolder
 from flambeau.schema import Column, PictureFacts, Schema, Task
 from flambeau.transforms.image import PicturePreparation
-from flambeau.transforms.table import TargetScaler, fit_table
+from flambeau.transforms.mixed import PictureColumn
+from flambeau.transforms.table import TablePreparation, TargetScaler, fit_table
 
 COLOURS = ("red", "blue", "green")
 LABELS: dict[str, tuple[str, ...]] = {
@@ -23,11 +25,11 @@ LABELS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def write_run(folder: Path, bundle: Bundle) -> RunFolder:
+def write_run(folder: Path, bundle: Bundle, recipe: str = "seed: 0\n") -> RunFolder:
     run = RunFolder(folder)
     run.path.mkdir(parents=True)
     run.append({"kind": "note", "text": "made without a training"})
-    save_bundle(run.model, bundle, "seed: 0\n")
+    save_bundle(run.model, bundle, recipe)
     return run
 
 
@@ -61,6 +63,20 @@ def picture_run(folder: Path, task: Task = "classification", seed: int = 0) -> R
     preparation = PicturePreparation((8, 8), 3, 8, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     arguments = {"channels": 3, "outputs": schema.outputs, "size": [8, 8], "width": 4}
     return _write(folder, schema, ModelSpec("small_cnn", arguments), preparation, seed)
+
+
+def mixed_run(folder: Path, recipe: str = "seed: 0\n") -> RunFolder:
+    """A fused net of one column of pictures, with drawn weights."""
+    torch.manual_seed(0)
+    facts = PictureFacts(3, 8, 16, 16)
+    schema = Schema("table", "regression", "price", (), (Column("front", "image"),), facts)
+    pictures = PicturePreparation((16, 16), 3, 8, mean=(0.5,) * 3, std=(0.25,) * 3)
+    preparation = TablePreparation((), (), pictures=(PictureColumn("front", pictures),))
+    inner = ModelSpec("small_cnn", {"channels": 3, "outputs": 8, "size": [16, 16], "width": 4})
+    own = {"outputs": 1, "number_features": 0, "cardinalities": [], "bins": 2, "picture": inner.to_json()}
+    spec = ModelSpec("fusion", {**own, "picture_columns": 1, "picture_width": 8})
+    module = build_model(spec).eval()
+    return write_run(folder, Bundle(schema, spec, preparation, module, TargetScaler(0.0, 1.0)), recipe)
 
 
 def _write(folder: Path, schema: Schema, spec: ModelSpec, preparation: Any, seed: int) -> RunFolder:

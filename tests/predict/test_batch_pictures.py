@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow
 import pytest
 from pyarrow import parquet
-from small_runs import draw, picture_run
+from small_runs import draw, mixed_run, picture_run
 
 from flambeau.data import listing
 from flambeau.data.read_inputs import read_inputs
@@ -205,3 +205,17 @@ def test_multilabel_and_regression(tmp_path: Path) -> None:
 
 def test_larger_pictures_come_in_smaller_batches() -> None:
     assert [picture_batch((side, side)) for side in (8, 64, 128, 224, 512, 2000)] == [64, 64, 64, 16, 4, 1]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "strange"), [("seed: 0\n", [False, False]), ("data: {max_pixels: 400}\n", [False, True])]
+)
+def test_pictures_of_rows_have_the_limit_of_the_recipe(
+    recipe: str, strange: list[bool], tmp_path: Path
+) -> None:
+    run = mixed_run(tmp_path / "run", recipe)
+    draw(tmp_path / "small.png", 1)
+    draw(tmp_path / "large.png", 2, (40, 40))
+    (tmp_path / "rows.csv").write_text("front\nsmall.png\nlarge.png\n")
+    told = predict(run, tmp_path / "rows.csv")["strange"].to_pylist()
+    assert ["no picture that can be read" in (one or "") for one in told] == strange, told

@@ -71,6 +71,15 @@ FEATURES = {
     "image.augment.mixup": 0.0,
     "training.freeze": ["body"],
 }
+SERIES = {
+    "task": "forecast",
+    "data.target": "load",
+    "model.name": "dlinear",
+    "forecast.horizon": 3,
+    "forecast.lookback": 14,
+    "training.batch_size": 32,
+    "training.clip_norm": 0.5,
+}
 SGD = {"training.optimizer.name": "sgd", "training.optimizer.lr": 0.05}
 CASES: dict[str, dict[str, Any]] = {
     "table": {**TABLE, **SGD},
@@ -84,6 +93,7 @@ CASES: dict[str, dict[str, Any]] = {
         **TABLE, "training.optimizer.name": "lbfgs", "training.optimizer.lr": 0.5, "training.batch_size": 150,
         "training.clip_norm": 0.0, "training.epochs": 1,
     },
+    "series": {**SERIES, "training.optimizer.name": "sgd", "training.optimizer.lr": 0.01},
     "pictures": PICTURES,
     "pictures, unfrozen one by one": {**PICTURES, "training.unfreeze_every": 1, "training.ema": 0.9},
     "pictures, features of a frozen body": FEATURES,
@@ -103,7 +113,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def make_data(folder: Path) -> None:
-    """table.csv, pictures.npz and net.py."""
+    """table.csv, series.csv, pictures.npz and net.py."""
     draw = np.random.default_rng(0)
     values = draw.normal(size=(203, 4))
     kinds = draw.integers(0, 3, 203)
@@ -112,6 +122,10 @@ def make_data(folder: Path) -> None:
     for row, kind, aim in zip(values, kinds, aims, strict=True):
         lines.append(",".join([*(f"{value:.4f}" for value in row), "uvw"[kind], f"{aim:.4f}"]))
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    days = np.datetime64("2024-01-01") + np.arange(220)
+    load = np.sin(np.arange(220) * 2 * np.pi / 7) + np.random.default_rng(1).normal(0, 0.2, 220)
+    lines = ["day,load", *(f"{day},{value:.4f}" for day, value in zip(days, load, strict=True))]
+    (folder / "series.csv").write_text("\n".join(lines) + "\n")
     images = draw.integers(0, 256, (101, 12, 12, 3), dtype=np.uint8)
     labels = np.arange(101) % 3
     images[np.arange(101), 2:8, 2:8, :] //= (labels[:, None, None, None] + 1).astype(np.uint8)
@@ -126,7 +140,9 @@ def folder_of(name: str) -> str:
 
 def source_of(settings: dict[str, Any]) -> str:
     """The data of a case, in the folder that `make_data` filled."""
-    return "table.csv" if "data.target" in settings else "pictures.npz"
+    if "data.target" not in settings:
+        return "pictures.npz"
+    return "series.csv" if "task" in settings else "table.csv"
 
 
 def recipe_of(settings: dict[str, Any]) -> Recipe:

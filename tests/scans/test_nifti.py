@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from flambeau.data.pictures.image import TooManyPixelsError
+from flambeau.data.scans.facts import scan_findings
 from flambeau.data.scans.nifti import decode_nifti, load_nifti, nifti_size
-from flambeau.data.scans.scans import load_any, scan_kind
+from flambeau.data.scans.scans import load_any, scan_kind, size_of_any
 
 SHAPE = (5, 6, 7)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
@@ -21,6 +22,21 @@ VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
 def saved(path: Path, values: np.ndarray = VALUES, affine: np.ndarray | None = None) -> Path:
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4) if affine is None else affine), path)
     return path
+
+
+def test_odd_affines_are_counted(tmp_path: Path) -> None:
+    half = np.sqrt(0.5)
+    turned = np.array([[half, -half, 0, 0], [half, half, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    plain, silent = saved(tmp_path / "plain.nii", affine=np.diag([-1, 2, -3, 1.0])), tmp_path / "silent.nii"
+    oblique = saved(tmp_path / "oblique.nii", affine=turned)
+    header = bytearray(saved(silent).read_bytes())
+    header[280:328] = np.full(12, np.nan, dtype="<f4").tobytes()
+    silent.write_bytes(header)
+    sizes = [size_of_any(path) for path in (plain, silent, oblique)]
+    assert [size.affine for size in sizes] == ["", "silent", "oblique"]
+    told = {finding.code: finding for finding in scan_findings(sizes, ("plain", "silent", "oblique"))}
+    assert told["silent-affines"].message.startswith("1 NIfTI volume whose affine tells no axes")
+    assert told["oblique-affines"].items == ("oblique",)
 
 
 def test_slices_lie_as_radiologists_show_them(tmp_path: Path) -> None:

@@ -115,3 +115,27 @@ def test_a_bomb_is_not_unpacked_for_its_patient(tmp_path: Path) -> None:
         dicom_tags(path, ["PatientID"])
     groups, told = find_patients(PictureFiles(tmp_path, ("a.dcm",)), ["a.dcm"], wanted=True)
     assert groups is None and not told
+
+
+@pytest.mark.parametrize("patients", [4, 1, 0])
+def test_slices_of_series_are_told_and_stay_together(tmp_path: Path, patients: int) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(24):
+        series = number // 4
+        who = f"P{series % patients}" if patients else ""
+        path = tmp_path / str(series % 2) / f"IM{number:04d}.dcm"
+        uid = f"1.2.826.0.1.{series}"
+        write_dicom(path, scan_pixels(generator, series % 2), patient=who, SeriesInstanceUID=uid)
+    samples = read(str(tmp_path), Recipe())
+    (told,) = [one.message for one in samples.findings if one.code == "dicom-series"]
+    people = {4: " of 4 patients", 1: " of 1 patient", 0: ""}[patients]
+    assert told.startswith(f"24 DICOM files belong to 6 series{people}, of several files each")
+    assert "1.2.826" not in repr(samples.findings)
+    groups = [one.message for one in samples.findings if one.code == "groups"]
+    assert ("tell 4 patients" if patients == 4 else "tell 6 series") in groups[0]
+    assert samples.groups is not None and len(set(samples.groups.tolist())) == (4 if patients == 4 else 6)
+
+
+def test_single_files_are_no_series(tmp_path: Path) -> None:
+    samples = read(str(dicom_folders(tmp_path / "scans", patients=6)), Recipe())
+    assert not [one for one in samples.findings if one.code == "dicom-series"]

@@ -20,7 +20,8 @@ import torch
 from PIL import Image
 
 from flambeau.deploy.bundle import Bundle, save_bundle
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, PictureFacts, Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler, fit_table

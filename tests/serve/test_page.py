@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import nn
 
 import flambeau.deploy.serve.page as page
 from flambeau.deploy.bundle import Bundle
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, Schema
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.table import TargetScaler, fit_table
@@ -87,6 +87,16 @@ def embedded(html: str) -> list[dict[str, object]]:
     assert found is not None
     models: list[dict[str, object]] = json.loads(found[1])
     return models
+
+
+def test_pictures_of_a_row_have_fields_too() -> None:
+    model = table_model()
+    schema = replace(model.bundle.schema, columns=(*model.bundle.schema.columns, Column("photo", "image")))
+    told = page.page_model(Model("shop", "1", replace(model.bundle, schema=schema)))
+    assert told["columns"][-1] | {"complete": True} == {
+        "name": "photo", "kind": "image", "low": None, "high": None, "values": [], "complete": True,
+        "typical": None, "date_format": "",
+    }  # fmt: skip
 
 
 def test_the_page_knows_the_models() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from chromium import launched, opening
-from test_page import picture_model, table_model
+from test_page import Model, picture_model, table_model
+from test_sent_parts import series_bundle
 
 from flambeau.deploy.serve.page import page_headers, render_page
 
@@ -30,11 +32,15 @@ def open_with(browser: Any) -> Iterator[Callable[..., Any]]:
     pages = opening(browser)
     open_page = next(pages)
 
-    def open_it(*answers: tuple[int, Any, dict[str, str]]) -> Any:
-        html = render_page([picture_model(), table_model()])
+    def open_it(
+        *answers: tuple[int, Any, dict[str, str]], models: Sequence[Any] = (), asked: list[Any] | None = None
+    ) -> Any:
+        html = render_page(models or [picture_model(), table_model()])
         waiting = list(answers)
 
         def answer(route: Any) -> None:
+            if asked is not None:
+                asked.append(json.loads(route.request.post_data))
             status, value, headers = waiting.pop(0) if len(waiting) > 1 else waiting[0]
             route.fulfill(status=status, body=json.dumps(value), headers=headers)
 
@@ -76,6 +82,31 @@ def test_several_labels_and_none_have_their_words(open_with: Callable[..., Any])
     page.wait_for_selector("text=none of the labels")
     page.wait_for_selector("#why h3")
     assert "< 0.1 %" in page.inner_text(".bars") and "No single spot" in page.inner_text("#why")
+
+
+def test_an_answer_below_the_threshold_names_the_likeliest(open_with: Callable[..., Any]) -> None:
+    unknown = {"label": "none of these", "probabilities": {"cat": 0.41, "dog": 0.3}, "strange": []}
+    why = {"why": {"label": "cat", "heat": [[0.1]], "fit": "pad", "size": [8, 8]}}
+    page = open_with((200, unknown, {}), (200, {**unknown, **why}, {}))
+    page.set_input_files("#file", PICTURE)
+    page.wait_for_selector("#why h3")
+    told = page.inner_text(".headline")
+    assert (
+        "none of these" in told and "below the threshold; the likeliest has 41" in told and "NaN" not in told
+    )
+
+
+def test_of_a_long_file_the_last_rows_are_sent(open_with: Callable[..., Any]) -> None:
+    bundle = series_bundle()
+    assert bundle.schema.series is not None
+    bundle.schema = replace(bundle.schema, series=replace(bundle.schema.series, series="", names=()))
+    asked: list[Any] = []
+    page = open_with((422, {"what": "no"}, {}), models=[Model("shop", "1", bundle)], asked=asked)
+    table = "a\n" + "\n".join(str(row) for row in range(6_000))
+    page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": table.encode()})
+    page.wait_for_selector("#error")
+    assert [row["a"] for row in asked[0]["rows"]][:: len(asked[0]["rows"]) - 1] == ["1000", "5999"]
+    assert "The last 5,000 rows are sent" in page.inner_text(".told")
 
 
 def test_a_busy_server_says_when_to_try_again(open_with: Callable[..., Any]) -> None:

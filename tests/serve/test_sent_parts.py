@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -18,14 +19,16 @@ from served import picture
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.deploy.mixed import row_inputs
 from flambeau.deploy.predict import predict_rows
+from flambeau.deploy.serve import inputs
 from flambeau.deploy.serve import series as serving
-from flambeau.deploy.serve.limits import RefusalError
+from flambeau.deploy.serve.limits import Limits, RefusalError
 from flambeau.deploy.serve.metrics import Metrics
 from flambeau.deploy.serve.models import Loaded
 from flambeau.deploy.serve.sent_pictures import unpack_pictures
 from flambeau.deploy.why.mixed import explain_mixed
 from flambeau.errors import DataError
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Column, PictureFacts, Schema, SeriesFacts
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.mixed import PictureColumn
@@ -151,3 +154,11 @@ def test_answers_that_are_given_up_are_counted_as_unknown(tmp_path: Path) -> Non
     lines = [line for line in metrics.text().decode().splitlines() if "predictions_total{" in line]
     assert len(lines) == 2 and all(line.endswith(" 1.0") for line in lines)
     assert any("none of these" in line for line in lines)
+
+
+def test_many_values_are_refused_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Loaded("m", "1", mixed_bundle(), 10**6)
+    monkeypatch.setattr(inputs, "_parse", lambda body: pytest.fail("this was parsed"))
+    body = b'{"rows": [{"front": null, "x": [' + b"1," * inputs.MOST_VALUES + b"1]}]}"
+    with pytest.raises(RefusalError, match="JSON is too large"):
+        asyncio.run(inputs.read_inputs(model, "application/json", body, Limits()))

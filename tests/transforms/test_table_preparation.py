@@ -60,8 +60,9 @@ def test_shapes_names_and_types() -> None:
     columns = make_columns()
     prepared = fit_table(columns, KINDS)
     numbers, categories = prepared.transform(columns)
-    dates = tuple(f"sold ({part})" for part in (*DATE_PARTS, "missing"))
-    assert prepared.number_names == ("age", "age (missing)", "member", *dates)
+    parts = [("age", "value"), ("age", "missing"), ("member", "value")]
+    dates = [("sold", part) for part in (*DATE_PARTS, "missing")]
+    assert [(feature.column, feature.part) for feature in prepared.numbers] == [*parts, *dates]
     assert prepared.category_names == ("town",)
     assert prepared.cardinalities == (5,)
     assert numbers.shape == (400, 10) and numbers.dtype == np.float32

@@ -28,6 +28,8 @@ from flambeau.stages.engine.finders import (
 from flambeau.stages.engine.memory_limit import FEWEST_AT_ONCE, GIGA, SHARE_OF_KEPT, memory_of
 from flambeau.stages.engine.work import Memory
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "epochs": 1,
     "folds": 0,

@@ -22,6 +22,8 @@ from flambeau.stages.starting import weights as starting_weights
 from flambeau.stages.starting.weights import StartingWeights, find_starting_weights
 from flambeau.using import verify
 
+pytestmark = pytest.mark.slow
+
 NET = """
 import torch
 from torch import nn
@@ -285,7 +287,6 @@ def test_weights_on_the_disk_are_not_forced_on_a_model_that_was_described(
     assert find_starting_weights(Choices(Recipe()), schema, Journal(records.append)) is weights
 
 
-@pytest.mark.slow
 def test_a_pretrained_backbone_thaws_from_the_head(shared_data: Path, photos: Path, tmp_path: Path) -> None:
     weights = shared_data / "weights" / "mobilenet_v2_imagenet1k.safetensors"
     options = {**QUICK, "pretrained": str(weights), "image": {"size": [32, 32]}, "training.unfreeze_every": 1}

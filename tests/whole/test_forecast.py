@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flambeau.deploy.bundle import load_bundle, weights_digest
-from flambeau.errors import DataError, RecipeError
+from flambeau.errors import DataError, RecipeError, RunError
 from flambeau.pipeline import resume, train
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import with_settings
@@ -223,3 +223,21 @@ def test_real_series(
     print(json.dumps(scores["test"]))
     assert scores["test"][metric]["value"] <= most
     assert scores["standing"] == "better"
+
+
+@pytest.mark.slow
+def test_a_net_goes_on_from_an_earlier_run_and_ridge_does_not(tmp_path: Path) -> None:
+    everything = waves(300)
+    earlier = {name: values[:200] for name, values in everything.items()}
+    runs = {}
+    for model, epochs in (("nlinear", 1), ("ridge", 0)):
+        (tmp_path / model).mkdir()
+        settings = {"model.name": model, "training.epochs": epochs, "forecast.horizon": 3}
+        runs[model], _ = run_on(tmp_path / model, earlier, **settings)
+    source = write(tmp_path, everything)
+    values = {"task": "forecast", "data.target": "y", **QUICK, "training.epochs": 1}
+    run = train(source, with_settings(Recipe(), values), out=tmp_path / "on", from_run=runs["nlinear"].path)
+    split, seen = run.read_json("split.json"), runs["nlinear"].read_json("split.json")
+    assert min(split["test"]) >= max(seen["valid"]) + 3
+    with pytest.raises(RunError, match="nothing to go on from"):
+        train(source, with_settings(Recipe(), values), out=tmp_path / "no", from_run=runs["ridge"].path)

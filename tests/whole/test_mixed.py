@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torchvision.models import shufflenet_v2_x0_5
 
 import flambeau as fb
 from flambeau.cli.main import run as run_command
 from flambeau.data.tables.rows import rows_as_columns
 from flambeau.deploy.bundle import weights_digest
+from flambeau.deploy.eject.check import check_script
 from flambeau.deploy.why.mixed import explain_mixed
-from flambeau.errors import DataError, RecipeError, RunError
+from flambeau.errors import DataError, RecipeError
 from flambeau.records import RunFolder
 from flambeau.using import verify
 
@@ -207,10 +210,16 @@ def test_the_fused_model_uses_every_kind_of_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", [False, True])
-def test_the_script_ends_in_the_same_weights(tmp_path: Path, text: bool) -> None:
-    path = make_homes(tmp_path / "data", text=text)
-    options = {**QUICK, "training.bags": 2, "mixed.parts": False}
+@pytest.mark.parametrize("learning_body", [False, True])
+def test_the_script_ends_in_the_same_weights(tmp_path: Path, learning_body: bool) -> None:
+    path = make_homes(tmp_path / "data", text=learning_body)
+    options: dict[str, Any] = {**QUICK, "training.bags": 2, "mixed.parts": False}
+    if learning_body:
+        torch.manual_seed(0)
+        tensors = {name: one.contiguous() for name, one in shufflenet_v2_x0_5().state_dict().items()}
+        save_file(tensors, tmp_path / "weights_of_a_body.safetensors")
+        options |= {"pretrained": str(tmp_path / "weights_of_a_body.safetensors"), "mixed.frozen": False}
+        options |= {"image.size": 32}
     run = fb.train(path, target="price", out=tmp_path / "run", epochs=2, **options)
     script = tmp_path / "script.py"
     script.write_text(run.eject())
@@ -224,10 +233,11 @@ def test_the_script_ends_in_the_same_weights(tmp_path: Path, text: bool) -> None
 @pytest.mark.slow
 def test_a_frozen_pretrained_body(tmp_path: Path, shared_data: Path, homes: Path) -> None:
     weights = shared_data / "weights" / "mobilenet_v2_imagenet1k.safetensors"
-    options = {**QUICK, "pretrained": str(weights), "image.size": 32}
+    options = {**QUICK, "pretrained": str(weights), "image.size": 32, "mixed.parts": False}
     run = fb.train(homes, target="price", out=tmp_path / "run", epochs=2, **options)
     again = fb.train(homes, target="price", out=tmp_path / "again", epochs=2, **options)
     assert weights_digest(run.bundle.module) == weights_digest(again.bundle.module)
     assert len(run.predict(homes)) == 60
-    with pytest.raises(RunError, match="no plain script yet"):
-        run.eject()
+    script = run.eject()
+    assert "without_picture_body" in script and "train_gather" not in script
+    assert check_script(run.folder, script, timeout_seconds=300).equal

@@ -17,6 +17,8 @@ from torch import nn
 import flambeau as fb
 from flambeau.using import evaluate, verify
 
+pytestmark = pytest.mark.slow
+
 PARTS = """
 import numpy as np
 import torch

@@ -231,19 +231,16 @@ def test_a_directory_of_transformers_is_trained_and_answers(flambeau: Command, t
     library.BertModel(config).save_pretrained(place)
     (place / "tokenizer.json").write_text(train_subwords([text for text, _, _ in rows], 320))
     words = ("--epochs", "1", "--threads", "1", "--folds", "0", "--set", "evaluation.baselines=false")
-    told = flambeau(
-        "train",
-        "reviews.csv",
-        "--target",
-        "label",
-        "--model",
-        f"transformers/{place}",
-        "--out",
-        "run",
-        *words,
-    )
-    assert "starting from the transformer" in told
+    train = ("train", "reviews.csv", "--target", "label", "--model", f"transformers/{place}", *words)
+    assert "starting from the transformer" in flambeau(*train, "--out", "run")
     answer = next(iter(load("run").predict([{"text": "a splendid, charming concert"}])))
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert "agrees" in flambeau("export", "run", "--to", "pt2", "--out", "model.pt2")
-    assert "cannot be written as plain code" in flambeau("eject", "run", "--out", "script.py", code=1)
+    assert "bit for bit" in flambeau("eject", "run", "--out", "script.py", "--check")
+    script = Path("script.py").read_text()
+    assert "from transformers import AutoConfig, AutoModel" in script and "from flambeau" not in script
+    frozen = flambeau(
+        *train, "--out", "frozen", "--set", "training.freeze=[body]", "--set", "training.bags=1"
+    )
+    assert "only the head is trained" in frozen
+    assert "bit for bit" in flambeau("eject", "frozen", "--check")

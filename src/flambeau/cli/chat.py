@@ -11,7 +11,7 @@ import click
 from flambeau.cli.options import complete_run, debug_option
 from flambeau.cli.words import printable
 from flambeau.deploy.versions.resolve import find_model
-from flambeau.errors import RunError
+from flambeau.errors import ModelError, RunError
 from flambeau.records import to_json
 
 FAREWELLS = ("quit", "exit", "/quit", "/exit")
@@ -33,7 +33,16 @@ def command(run_name: str | None, transcript: str | None, write: bool, as_json: 
     from flambeau.deploy.bundle import load_bundle  # torch takes seconds
     from flambeau.deploy.writing.chatting import ChatBot
 
-    bot = ChatBot(load_bundle(run.model))
+    bundle = load_bundle(run.model)
+    if bundle.schema.task != "chat":
+        raise ModelError(
+            "this model does not talk",
+            where=run.path,
+            got=f"a model for {bundle.schema.task}",
+            expected="a run of flambeau train … --task chat",
+            command=f"flambeau report {run.path}",
+        )
+    bot = ChatBot(bundle)
     if transcript is None:
         _talk(bot, write, as_json, None)
         return

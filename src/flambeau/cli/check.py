@@ -11,6 +11,8 @@ from flambeau.cli.show import make_show
 from flambeau.cli.words import counted
 from flambeau.records import to_json
 
+NOUNS = {"language": "character", "chat": "question"}
+
 
 @click.command("check", short_help="Tell what is wrong with data, before any training.")
 @click.argument("source", required=False)
@@ -38,8 +40,9 @@ def command(
                 show({"kind": "finding", **finding})
         levels = [finding["level"] for finding in findings]
         errors, warnings = levels.count("error"), levels.count("warning")
+        samples = counted(report.count, NOUNS.get(report.schema.task, "sample"))
         click.echo(
-            f"{counted(report.count, 'sample')}: {counted(errors, 'error')}, {counted(warnings, 'warning')}, "
+            f"{samples}: {counted(errors, 'error')}, {counted(warnings, 'warning')}, "
             f"{counted(len(levels) - errors - warnings, 'remark')}"
         )
     if any(finding["level"] == "error" for finding in findings):

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import uuid
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NoReturn
@@ -23,8 +24,8 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from flambeau.cli.main import STOPPED, run, tell
 from flambeau.cli.stop import resume_command
+from flambeau.cli.telling import STOPPED, tell
 from flambeau.errors import DeviceError, RunError
 from flambeau.records.environment import usable_cores
 from flambeau.stages.engine.ranks import LOST_SENTENCE, LostProcessError, check_device, trains_on_cpu
@@ -110,8 +111,13 @@ def safe_path() -> list[str]:
     return [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
 
 
-def run_rank(arguments: list[str]) -> NoReturn:
-    """Run the command as one of several processes; an error is told by the first process that meets it."""
+def run_rank(arguments: list[str], run: Callable[[list[str], Ranks, Teller], int]) -> NoReturn:
+    """Run the command as one of several processes; an error is told by the first process that meets it.
+
+    Args:
+        arguments: as typed, without the name of the command.
+        run: runs them and returns the exit code.
+    """
     end_with_launcher()
     try:
         ranks = join_ranks()

@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from flambeau import __version__
+from flambeau.cli.telling import STOPPED, tell
 from flambeau.errors import FlambeauError, UsageError, did_you_mean
 
 # What torchrun and other launchers tell each process.
 TOLD_BY_LAUNCHER = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-STOPPED = 130  # what a shell gives for a command that Ctrl-C ended
 
 # Each verb is a module of this folder with a `command`. What it does stands here: --help imports none.
 VERBS = {
@@ -28,7 +28,7 @@ VERBS = {
         "resume": "go on with a run that was stopped or killed",
     },
     "Use it": {
-        "predict": "predict new pictures or rows",
+        "predict": "answer for new pictures, texts, rows or series",
         "sample": "let a language model write, or a generator draw",
         "chat": "talk to a chatbot",
         "evaluate": "score a run again, or on other data",
@@ -54,7 +54,10 @@ HELP = """From your own data to a tested PyTorch model.
 
 \b
 flambeau train photos/                     a folder of pictures for each class
-flambeau train houses.csv --target price   a column of a table
+flambeau train houses.csv --target price   a column of a table: of numbers, texts, pictures
+flambeau train days.csv --task forecast --target sales --horizon 7   a time series
+flambeau train intents.json                questions with answers: a chatbot
+flambeau train book.txt                    a text to write like
 flambeau train digits                      built-in data: offline, in seconds
 """
 
@@ -122,19 +125,13 @@ def main(args: Sequence[str] | None = None) -> None:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from flambeau.cli.launch import run_rank  # a launcher such as torchrun started this process
 
-        run_rank(arguments)
+        run_rank(arguments, run)
     sys.exit(run(arguments))
 
 
 def is_rank(environment: Mapping[str, str]) -> bool:
     """Whether a launcher started this process as one of several."""
     return environment.keys() >= TOLD_BY_LAUNCHER and environment["WORLD_SIZE"] != "1"
-
-
-def tell(message: str) -> None:
-    """Print a message on stderr: the sentence in red where there are colours, what explains it plain."""
-    for line in message.splitlines():
-        click.secho(line, err=True, fg=None if line.startswith("  ") else "red")
 
 
 def let_threads_sleep() -> None:

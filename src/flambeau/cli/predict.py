@@ -13,7 +13,7 @@ from flambeau.cli.options import complete_run, debug_option, typed_command
 from flambeau.cli.predict_text import answer_texts, print_answers
 from flambeau.cli.runs_and_words import split_run
 from flambeau.cli.stop import STOPPED
-from flambeau.cli.words import counted, duration, number
+from flambeau.cli.words import counted, duration, number, printable
 from flambeau.deploy.batch.target import check_target
 from flambeau.errors import DataError, UsageError
 from flambeau.records import RunFolder, to_json
@@ -186,6 +186,8 @@ def _line(prediction: dict[str, Any]) -> str:
         answer = f"not readable: {prediction['error']}"
     elif "value" in prediction:
         answer = number(prediction["value"])
+    elif "knows" in prediction:
+        answer = f"{printable(prediction['answer'])}  ({prediction['confidence']:.0%} sure)"
     elif isinstance(prediction["label"], list | tuple):
         sure = ", ".join(f"{name} {probabilities[name]:.2f}" for name in prediction["label"])
         answer = sure or "none"

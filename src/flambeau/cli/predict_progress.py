@@ -9,10 +9,9 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
-from flambeau.cli.progress import BAR_WIDTH
+from flambeau.cli.moving import BAR_WIDTH, MovingLine, bar
 from flambeau.cli.words import clock, counted
 
 PLAIN_SECONDS = 10.0
@@ -30,10 +29,9 @@ class PredictProgress:
     """
 
     def __init__(self, console: Console, moving: bool, now: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+        self._line = MovingLine(console)
         self._moving = moving
         self._now = now
-        self._live: Live | None = None
         self._kind = ""
         self._drawn = now()
         self._seen: deque[tuple[float, int]] = deque()
@@ -45,7 +43,9 @@ class PredictProgress:
             self._kind = record["kind"]
             self._seen.clear()
             if self._kind == "rows" and record["done"]:
-                self._print(f"going on after {counted(record['done'], 'input')} of {record['total']:,}")
+                self._line.print_above(
+                    f"going on after {counted(record['done'], 'input')} of {record['total']:,}"
+                )
         if self._kind == "rows":
             self._seen.append((now, record["done"]))
             while len(self._seen) > 2 and now - self._seen[0][0] > RATE_SECONDS:
@@ -56,30 +56,19 @@ class PredictProgress:
         if self._moving:
             self._draw(record)
         else:
-            self._print("  ".join(self._parts(record)))
+            self._line.print_above("  ".join(self._parts(record)))
 
     def clear(self) -> None:
         """Take the moving line away and give the cursor back."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _print(self, text: str) -> None:
-        self._console.print(Text("  " + text), soft_wrap=True)
+        self._line.clear()
 
     def _draw(self, record: Mapping[str, Any]) -> None:
-        width = self._console.width - 1
         text, words = Text("  "), "  ".join(self._parts(record))
-        if record.get("total") and cell_len(words) + BAR_WIDTH + 4 <= width:
-            filled = round(min(record["done"] / record["total"], 1.0) * BAR_WIDTH)
-            text.append("━" * filled, "cyan").append("━" * (BAR_WIDTH - filled), "dim").append("  ")
+        if record.get("total") and cell_len(words) + BAR_WIDTH + 4 <= self._line.width:
+            text.append_text(bar(record["done"] / record["total"]))
         text.append(words)
-        text.truncate(width)
-        if self._live is None:
-            self._live = Live(text, console=self._console, auto_refresh=False, transient=True)
-            self._live.start(refresh=True)
-        else:
-            self._live.update(text, refresh=True)
+        text.truncate(self._line.width)
+        self._line.draw(text)
 
     def _parts(self, record: Mapping[str, Any]) -> list[str]:
         if record["kind"] == "look":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +10,14 @@ from flambeau.cli.words import number
 from flambeau.errors import UsageError
 from flambeau.records import RunFolder, to_json
 
+if TYPE_CHECKING:
+    from flambeau.deploy.bundle import Bundle
+
 MOST_WORDS = 8
 
 
 def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> list[dict[str, Any]]:
-    """Answers for texts of a model that reads one column of them; a text's name is its beginning.
+    """Answers for texts of a model that reads one column of them, or of a chatbot; a text's name is its beginning.
 
     Args:
         run: finished.
@@ -29,6 +32,8 @@ def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> li
     from flambeau.deploy.predict import predict_rows
 
     bundle = load_bundle(run.model)
+    if bundle.schema.task == "chat" and not explain:
+        return _replies(bundle, texts)
     refuse_generator(bundle.schema, "answer with predict", run.path)
     columns = [column.name for column in bundle.schema.used_columns]
     kinds = {column.kind for column in bundle.schema.used_columns}
@@ -53,6 +58,20 @@ def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> li
         for answer, row in zip(answers, rows, strict=True):
             answer["why"] = explain_texts(bundle, rows_as_columns([row], bundle.schema))
     return answers
+
+
+def _replies(bundle: Bundle, questions: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What a chatbot says to each: "input", "answer", "confidence", "knows", and "tag" where there are tags."""
+    from flambeau.deploy.writing.chatting import ChatBot  # torch takes seconds
+
+    told = []
+    for question, reply in zip(
+        questions, ChatBot(bundle).replies(questions, [0] * len(questions)), strict=True
+    ):
+        answer = reply.to_json(question)
+        del answer["question"]
+        told.append({"input": shortened(question), **answer})
+    return told
 
 
 def shortened(text: str, most: int = 60) -> str:

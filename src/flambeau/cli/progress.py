@@ -8,14 +8,13 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
+from flambeau.cli.moving import BAR_WIDTH, MovingLine, bar
 from flambeau.cli.words import clock, counted, duration, number
 from flambeau.evaluation.wording import metric_name
 
 PLAIN_SECONDS = 2.0
-BAR_WIDTH = 12
 
 
 class Progress:
@@ -28,10 +27,9 @@ class Progress:
     """
 
     def __init__(self, console: Console, moving: bool, now: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+        self._moving_line = MovingLine(console)
         self._moving = moving
         self._now = now
-        self._live: Live | None = None
         self._facts: dict[str, Any] = {}
         self._best: dict[str, Any] = {}
         self._last_epoch: dict[str, Any] = {}
@@ -57,20 +55,18 @@ class Progress:
             return
         if self._now() - self._printed >= PLAIN_SECONDS:
             self._printed = self._now()
-            self._console.print(Text("  " + "  ".join(self._plain_parts(record))), soft_wrap=True)
+            self._moving_line.print_above("  ".join(self._plain_parts(record)))
 
     def end(self) -> None:
         """Take the moving line away and leave one line that sums up the epochs, if there were any."""
         self.clear()
         if self._last_epoch:
-            self._console.print(Text("  " + self._summary()), soft_wrap=True)
+            self._moving_line.print_above(self._summary())
         self._facts, self._best, self._last_epoch, self._seconds = {}, {}, {}, 0.0
 
     def clear(self) -> None:
         """Take the moving line away and give the cursor back."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._moving_line.clear()
 
     def _begin(self, record: Mapping[str, Any]) -> None:
         if self._facts and self._facts.get("stage") != record.get("stage"):
@@ -80,14 +76,8 @@ class Progress:
             self._printed = self._now()
 
     def _draw(self) -> None:
-        if not self._moving:
-            return
-        line = self._line(self._console.width - 1)
-        if self._live is None:
-            self._live = Live(line, console=self._console, auto_refresh=False, transient=True)
-            self._live.start(refresh=True)
-        else:
-            self._live.update(line, refresh=True)
+        if self._moving:
+            self._moving_line.draw(self._line(self._moving_line.width))
 
     def _line(self, width: int) -> Text:
         """The moving line; what matters least is left out where it does not fit."""
@@ -108,8 +98,7 @@ class Progress:
                 shown = [*shown, wanted]
         text = Text("  ")
         if cell_len("  ".join(shown)) + BAR_WIDTH + 4 <= width:
-            filled = round(done * BAR_WIDTH)
-            text.append("━" * filled, "cyan").append("━" * (BAR_WIDTH - filled), "dim").append("  ")
+            text.append_text(bar(done))
         text.append("  ".join(shown))
         text.truncate(width)
         return text

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 import click
 
 from flambeau.cli.options import complete_run, output_options
 from flambeau.cli.show import make_show
-from flambeau.cli.stop import STOPPED, leave_stopped, resume_command
+from flambeau.cli.stop import stoppable
 from flambeau.recipe import Recipe, load_recipe
 from flambeau.records import RunFolder, find_run, list_runs
 
@@ -35,18 +34,11 @@ def command(run_name: str | None, devices: int | None, quiet: bool, as_json: boo
 
         launch(count, recipe.device, run.path, began)
     with make_show(quiet, as_json) as show:
-        from flambeau.pipeline import resume  # torch takes seconds
-        from flambeau.stages.engine.ranks import understood
-        from flambeau.training.distributed import ALONE
+        with stoppable(show, ranks, run.path, began):
+            from flambeau.pipeline import resume  # torch takes seconds
+            from flambeau.training.distributed import ALONE
 
-        try:
-            with understood(ranks or ALONE, partial(resume_command, run.path, began)):
-                resume(run, listener=show, ranks=ranks or ALONE)
-        except KeyboardInterrupt as stop:
-            show.close()
-            if ranks is not None and not ranks.first:
-                raise click.exceptions.Exit(STOPPED) from None
-            leave_stopped(stop, run.path, began)
+            resume(run, listener=show, ranks=ranks or ALONE)
         if ranks is None or ranks.first:
             show.finish(run)
 

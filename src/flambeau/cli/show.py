@@ -217,18 +217,20 @@ def use_row(task: str | None, run: RunFolder) -> list[str]:
         return ["sample", f"flambeau sample {run.path} --count 64"]
     if task == "forecast":
         return ["predict", f"flambeau predict {run.path} YOUR_NEWEST_ROWS.csv"]
-    if reads_texts(run):
+    if kinds_read(run) == {"text", "columns"}:
         return ["predict", f'flambeau predict {run.path} --text "…"']
-    return ["predict", f"flambeau predict {run.path} YOUR_FILES"]
+    example = "YOUR_TABLE.csv" if "columns" in kinds_read(run) else "YOUR_FILES"
+    return ["predict", f"flambeau predict {run.path} {example}"]
 
 
-def reads_texts(run: RunFolder) -> bool:
-    """Whether the model of a run reads texts and nothing else."""
+def kinds_read(run: RunFolder) -> set[str]:
+    """Kinds of the columns that the model of a run reads, and "columns" where they are of a table."""
     schema = run.model / "schema.json"
     if not schema.is_file():
-        return False
-    columns = json.loads(schema.read_text(encoding="utf-8")).get("columns") or ()
-    return {column["kind"] for column in columns if column.get("used")} == {"text"}
+        return set()
+    told = json.loads(schema.read_text(encoding="utf-8"))
+    kinds = {column["kind"] for column in told.get("columns") or () if column.get("used")}
+    return kinds | ({"columns"} if told.get("source") == "table" else set())
 
 
 def score_rows(scores: Mapping[str, Any]) -> list[list[str]]:

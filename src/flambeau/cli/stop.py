@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from flambeau.cli.show import Show
+from flambeau.cli.telling import STOPPED
 from flambeau.errors import RunError
 from flambeau.records import RunFolder, find_run, is_run
 
-STOPPED = 130
+if TYPE_CHECKING:
+    from flambeau.training.distributed import Ranks
+
+
+@contextmanager
+def stoppable(show: Show, ranks: Ranks | None, out: Path | None, began: float) -> Iterator[None]:
+    """A training, which Ctrl-C or the loss of another process may end: it is told how to go on.
+
+    Args:
+        show: is closed before anything else is told.
+        ranks: the processes that train together; None for one.
+        out, began: as for `leave_stopped`.
+    """
+    try:
+        # torch takes seconds, which Ctrl-C may end too
+        from flambeau.stages.engine.ranks import understood
+        from flambeau.training.distributed import ALONE
+
+        with understood(ranks or ALONE, partial(resume_command, out, began)):
+            yield
+    except KeyboardInterrupt as stop:
+        show.close()
+        if ranks is not None and not ranks.first:
+            raise click.exceptions.Exit(STOPPED) from None
+        leave_stopped(stop, out, began)
 
 
 def leave_stopped(stop: KeyboardInterrupt, out: Path | None, began: float) -> NoReturn:
@@ -23,7 +52,7 @@ def leave_stopped(stop: KeyboardInterrupt, out: Path | None, began: float) -> No
     """
     run = stopped_run(stop, out, began)
     if run is None:
-        click.echo("stopped; there was nothing to save yet", err=True)
+        click.echo("stopped before there was anything to keep; the same command begins anew", err=True)
     else:
         click.echo(f"stopped; what was done is saved. Go on with: flambeau resume {run.path}", err=True)
     raise click.exceptions.Exit(STOPPED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from flambeau.cli.options import (
     typed_command,
 )
 from flambeau.cli.show import make_show
-from flambeau.cli.stop import STOPPED, leave_stopped, resume_command
+from flambeau.cli.stop import stoppable
 from flambeau.deploy.versions.resolve import find_model
 from flambeau.records import check_free
 
@@ -48,8 +47,10 @@ def command(
 ) -> None:
     """Train a model on SOURCE and test it on samples that it has not seen.
 
-    SOURCE is a folder of pictures, a table (CSV, Parquet, JSONL, Excel), arrays (.npz, .npy, idx), a zip or
-    tar of these, or the name of built-in data such as digits.
+    SOURCE is a folder of pictures or scans (DICOM, NIfTI), a table whose columns are numbers, categories, dates,
+    texts, paths of pictures or a time series (CSV, Parquet, JSONL, Excel), a folder of texts, a text to learn to
+    write from (.txt), questions with answers (JSON, YAML), arrays (.npz, .npy, idx), a zip or tar of these, the
+    name of built-in data such as digits, or synthetic:KIND for made-up data (text, image, table, series, ...).
     """
     recipe = build_recipe(source, recipe_file, settings, flags)
     start_run = find_model(from_run).path if from_run else None
@@ -61,27 +62,20 @@ def command(
 
         launch(recipe.devices, recipe.device, path_or_none(out), began)
     with make_show(quiet, as_json) as show:
-        # Imported here, as torch takes seconds: what was mistyped is told at once.
-        from flambeau.pipeline import train
-        from flambeau.stages.engine.ranks import understood
-        from flambeau.training.distributed import ALONE
+        with stoppable(show, ranks, path_or_none(out), began):
+            # Imported here, as torch takes seconds: what was mistyped is told at once.
+            from flambeau.pipeline import train
+            from flambeau.training.distributed import ALONE
 
-        try:
-            with understood(ranks or ALONE, partial(resume_command, path_or_none(out), began)):
-                run = train(
-                    str(recipe.source),
-                    recipe,
-                    out=path_or_none(out),
-                    from_run=start_run,
-                    listener=show,
-                    command=typed_command(),
-                    tune=tune_precision,
-                    ranks=ranks or ALONE,
-                )
-        except KeyboardInterrupt as stop:
-            show.close()
-            if ranks is not None and not ranks.first:
-                raise click.exceptions.Exit(STOPPED) from None
-            leave_stopped(stop, path_or_none(out), began)
+            run = train(
+                str(recipe.source),
+                recipe,
+                out=path_or_none(out),
+                from_run=start_run,
+                listener=show,
+                command=typed_command(),
+                tune=tune_precision,
+                ranks=ranks or ALONE,
+            )
         if ranks is None or ranks.first:
             show.finish(run)

@@ -28,6 +28,7 @@ from flambeau.data.pictures.load import fit_pixels
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
 from flambeau.data.scans.scans import load_any
 from flambeau.errors import DataError
+from flambeau.records.files import NOT_ALLOWED
 from flambeau.transforms.image import Interpolation, PictureFit
 from flambeau.transforms.scan import ScanReading
 
@@ -39,7 +40,6 @@ _VERSION = 2
 _BLOCK = 32
 _MEMORY_SHARE = 0.5
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _write_entry(
     except OSError as error:
         if error.errno in _NO_SPACE:
             return f"the disk of {entries_folder()} is full"
-        if error.errno in _NO_ACCESS:
+        if error.errno in NOT_ALLOWED:
             return f"the folder {entries_folder()} cannot be written"
         raise DataError(
             "the cache of decoded pictures cannot be written",

@@ -92,6 +92,12 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
             where = " in the columns that are used" if thing == "row" else ""
             message = f"{count_of(len(pairs), thing, thing + 's')} {verb} another one {how}{where}; {kept}"
             findings.append(Finding("info", code, message, _name_pairs(samples, pairs)))
+    if duplicates.not_compared:
+        message = (
+            f"{count_of(duplicates.not_compared, 'text was', 'texts were')} compared for equality alone: nearly equal "
+            "ones are looked for among the first only, so some may stand on both sides of the split"
+        )
+        findings.append(Finding("info", "near-duplicates-of-some", message))
     empty = [row for row, text in enumerate(texts or ()) if not text.strip()]
     if empty:
         message = (

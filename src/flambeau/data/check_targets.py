@@ -20,8 +20,8 @@ def check_targets(samples: Samples) -> list[Finding]:
     findings = []
     count = len(samples)
     if count < FEWEST_SAMPLES:
-        message = f"{count} samples are too few to train, choose and test on"
-        findings.append(Finding("error", "too-few-samples", message, (f"{count} samples",)))
+        message = f"{count_of(count, 'sample is', 'samples are')} too few to train, choose and test on"
+        findings.append(Finding("error", "too-few-samples", message, (count_of(count, "sample", "samples"),)))
     if samples.schema.task == "regression":
         if count and np.ptp(samples.targets) == 0:
             message = f"all targets in '{samples.schema.target}' are equal: there is nothing to predict"
@@ -53,23 +53,23 @@ def check_targets(samples: Samples) -> list[Finding]:
 def _check_class_counts(classes: tuple[str, ...], counts: np.ndarray) -> list[Finding]:
     findings = []
     for chosen, code, consequence in (
-        (counts == 0, "empty-classes", "has no sample that can be read; it will never be predicted"),
+        (counts == 0, "empty-classes", "no sample that can be read, and will never be predicted"),
         (
             counts == 1,
             "single-samples",
-            "has a single sample; it is trained on, and the class is never tested",
+            "a single sample, which is trained on: its answers are never tested",
         ),
         (
             (counts > 1) & (counts < _FEW_OF_A_CLASS),
             "few-of-a-class",
-            f"has fewer than {_FEW_OF_A_CLASS} samples; its own scores will be rough guesses",
+            f"fewer than {_FEW_OF_A_CLASS} samples: scores of so few are rough guesses",
         ),
     ):
         names = tuple(f"{classes[index]}: {counts[index]}" for index in np.flatnonzero(chosen))
         if names:
-            message = f"{count_of(len(names), 'class', 'classes')} each {consequence}"
+            message = f"{len(names):,} classes each have {consequence}"
             if len(names) == 1:
-                message = f"class '{classes[int(np.flatnonzero(chosen)[0])]}' {consequence}"
+                message = f"class '{classes[int(np.flatnonzero(chosen)[0])]}' has {consequence}"
             findings.append(Finding("warning", code, message, names))
     return findings
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from flambeau.data.pictures.near_duplicates import SMALLEST_SIDE, find_near_pairs
 from flambeau.data.samples import Samples
-from flambeau.data.texts.near_texts import find_near_texts
+from flambeau.data.texts.near_texts import MOST_TEXTS, find_near_texts
 from flambeau.transforms.text import join_texts
 
 
@@ -22,12 +22,14 @@ class Duplicates:
         near_pairs: (representative, member) positions of nearly equal pictures or texts.
         conflicting: those of both kinds whose two samples have different targets. Of texts, only those that say the
             same, but for case, marks and blanks: a word more may well make another target.
+        not_compared: texts beyond those among which nearly equal ones are looked for.
     """
 
     groups: np.ndarray
     exact_pairs: tuple[tuple[int, int], ...] = ()
     near_pairs: tuple[tuple[int, int], ...] = ()
     conflicting: tuple[tuple[int, int], ...] = ()
+    not_compared: int = 0
 
 
 def find_duplicates(samples: Samples, pixels: np.ndarray | None = None, *, near: bool = True) -> Duplicates:
@@ -47,6 +49,7 @@ def find_duplicates(samples: Samples, pixels: np.ndarray | None = None, *, near:
     exact = [(int(first_of[copy]), int(copy)) for copy in copies]
     near_pairs: list[tuple[int, int]] = []
     same: list[tuple[int, int]] = []
+    not_compared = 0
     texts = texts_of(samples)
     groups = first_of.copy()
     if near and pixels is not None and _large_enough(samples, pixels):
@@ -55,13 +58,14 @@ def find_duplicates(samples: Samples, pixels: np.ndarray | None = None, *, near:
     elif near and texts is not None:
         same, alike = find_near_texts(texts, np.flatnonzero(first_of == np.arange(count)))
         near_pairs = same + alike
+        not_compared = max(0, count - len(exact) - len(same) - MOST_TEXTS)
     for one, other in near_pairs:
         groups[other] = one
     groups = _roots(groups)[first_of]
     conflicting = [
         pair for pair in exact + same if np.any(samples.targets[pair[0]] != samples.targets[pair[1]])
     ]
-    return Duplicates(groups, tuple(exact), tuple(near_pairs), tuple(conflicting))
+    return Duplicates(groups, tuple(exact), tuple(near_pairs), tuple(conflicting), not_compared)
 
 
 def texts_of(samples: Samples) -> list[str] | None:

@@ -14,7 +14,7 @@ from flambeau.data.tables.table import TABLE_SUFFIXES
 from flambeau.errors import DataError
 from flambeau.schema import Finding
 
-_SHOWN = 20
+MOST_LISTED = 20  # of what a finding is about
 _NOT_DATA = ("readme", "license", "licence", "requirements", "classes")
 
 
@@ -35,7 +35,7 @@ class Skipped:
         if not self.closed:
             return ()
         message = f"left out: {number_of(len(self.closed), 'folder')} below {folder} that cannot be listed"
-        return (Finding("warning", "closed-folders", message, tuple(self.closed[:_SHOWN])),)
+        return (Finding("warning", "closed-folders", message, tuple(self.closed[:MOST_LISTED])),)
 
 
 def walk_files(folder: Path, skipped: Skipped) -> Iterator[str]:
@@ -98,7 +98,7 @@ def is_readme(name: str) -> bool:
     return PurePosixPath(name).stem.lower() in _NOT_DATA
 
 
-def open_if_archive(given: str, path: Path) -> tuple[Path, tuple[Finding, ...]]:
+def open_if_archive(path: Path) -> tuple[Path, tuple[Finding, ...]]:
     """The folder of an archive's files, and what was left out; another path as it is."""
     if path.is_file() and is_archive(path):
         return extract(path, cache_folder())
@@ -111,7 +111,7 @@ def list_tables(given: str) -> tuple[list[tuple[str, Path]], tuple[Finding, ...]
     Raises:
         DataError: a folder or an archive without a table.
     """
-    path, findings = open_if_archive(given, Path(given).expanduser())
+    path, findings = open_if_archive(Path(given).expanduser())
     if not path.is_dir():
         return [(given, path)], findings
     skipped = Skipped()

@@ -32,7 +32,7 @@ from flambeau.data.tables.rows import (
 from flambeau.data.tables.spelling import number_of
 from flambeau.data.tables.table import TABLE_SUFFIXES
 from flambeau.data.target import Target
-from flambeau.errors import DataError, did_you_mean
+from flambeau.errors import DataError, nearest_file
 from flambeau.recipe import Recipe
 from flambeau.recipe.fields import is_own
 from flambeau.schema import Column, Finding, Schema
@@ -129,11 +129,11 @@ def open_source(source: str, recipe: Recipe, target: str | None) -> Source:
 def _no_such_source(source: str, path: Path) -> DataError:
     folder = path.parent
     beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    hint = did_you_mean(path.name, [*beside, *DATA_WORDS])
+    hint = nearest_file(path.name, [*beside, *DATA_WORDS])
     return DataError(
         f"there is no '{source}'",
         expected=f"a folder, a file, or the name of data ({', '.join(DATA_WORDS)})",
-        hint=hint if hint.startswith("did") else "",
+        hint=hint,
         command="flambeau train digits",
     )
 
@@ -160,8 +160,10 @@ def _understand_columns(
         raise DataError(
             "there is no column to learn from",
             got="; ".join(f"{column.name}: {column.reason}" for column in columns[:10]) or "the target alone",
-            expected="at least one column of numbers, categories or dates",
-            hint="data.columns says what a column is, such as --set data.columns.NAME=category",
+            expected="at least one column of numbers, categories, dates, texts or pictures, with values in it",
+            hint=""
+            if columns and all("missing" in column.reason for column in columns)
+            else "data.columns says what a column is, such as --set data.columns.NAME=category",
         )
     return opened, columns, told
 

@@ -18,7 +18,7 @@ from flambeau.data.source import Notes, core_errors
 from flambeau.data.tables.rows import require_inputs, row_columns, strange_values
 from flambeau.data.tables.table import column_values, read_table
 from flambeau.data.texts.texts import TEXT_COLUMN, read_texts, text_inputs
-from flambeau.errors import DataError, did_you_mean
+from flambeau.errors import DataError, nearest_file
 from flambeau.recipe import Recipe
 from flambeau.schema import Finding, Schema
 
@@ -49,7 +49,7 @@ def _picture_inputs(paths: Sequence[str], schema: Schema, recipe: Recipe) -> Sam
         if not path.exists():
             raise missing_input(given, path)
         source = path
-        path, told = open_if_archive(given, path)
+        path, told = open_if_archive(path)
         findings.extend(told)
         if path.is_dir():
             scan = scan_folder(path)
@@ -108,10 +108,8 @@ def _table_inputs(paths: Sequence[str], schema: Schema, recipe: Recipe) -> Sampl
 def missing_input(given: str, path: Path) -> DataError:
     """The error for a path of inputs that does not exist, with the nearest name beside it."""
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    hint = did_you_mean(path.name, beside)
-    return DataError(
-        f"there is no '{given}'", expected="a file or a folder", hint=hint if hint.startswith("did") else ""
-    )
+    hint = nearest_file(path.name, beside)
+    return DataError(f"there is no '{given}'", expected="a file or a folder", hint=hint)
 
 
 def _as_inputs(

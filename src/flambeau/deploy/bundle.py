@@ -38,8 +38,8 @@ from flambeau.deploy.files import (
 )
 from flambeau.deploy.rebuild import members_of, rebuild
 from flambeau.errors import RunError
-from flambeau.models.build import ModelSpec
 from flambeau.models.own import check_trust
+from flambeau.models.spec import ModelSpec
 from flambeau.records.environment import environment
 from flambeau.records.files import digest_file, write_bytes, write_json, write_text
 from flambeau.schema import Schema

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from flambeau.data.samples import Samples
+from flambeau.data.tables.spelling import number_of
 from flambeau.deploy.answer import device_of, predict_inputs
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import DataError
-from flambeau.evaluation.wording import moments_in_words
 from flambeau.schema import Column, SeriesFacts
-from flambeau.transforms.series import SeriesPreparation, times_to_come
+from flambeau.transforms.series import SeriesPreparation, moments_in_words, times_to_come
 
 BATCH = 256
 
@@ -141,7 +141,7 @@ def last_windows(bundle: Bundle, samples: Samples) -> Windows:
             raise DataError(
                 "there are too few rows to forecast from",
                 where=name,
-                got=f"{end - start:,} rows",
+                got=number_of(int(end - start), "row"),
                 expected=f"at least {facts.lookback:,}, which the model looks back on",
             )
         past.append(series.values[end - facts.lookback : end])
@@ -151,7 +151,7 @@ def last_windows(bundle: Bundle, samples: Samples) -> Windows:
             raise DataError(
                 f"the future of {', '.join(facts.known)} is not there",
                 where=name,
-                got=f"{len(known):,} rows after the last one whose target is known",
+                got=f"{number_of(len(known), 'row')} after the last one whose target is known",
                 expected=f"{facts.horizon:,} more rows with these columns filled and the targets left empty",
             )
         future.append(known[: facts.horizon] if preparation.known else np.empty((facts.horizon, 0)))

@@ -45,7 +45,7 @@ MOST_OTHER_BYTES = 2**30
 # Names of columns, in which a slash leads nowhere. Whatever else a recipe says may be a path of this machine.
 COLUMN_KEYS = (("data", "target"), ("data", "group"), ("data", "drop"))
 # Before the slash of a name that is no path, such as timm/vit_tiny.
-LIBRARIES = ("torchvision", "timm")
+PRETRAINED_LIBRARIES = ("torchvision", "timm")
 
 
 def ship(bundle: Path, out: Path, name: str) -> list[tuple[str, str]]:
@@ -147,7 +147,7 @@ def _texts(
 
 
 def _may_be_path(value: str) -> bool:
-    if value.split("/")[0] in LIBRARIES:
+    if value.split("/")[0] in PRETRAINED_LIBRARIES:
         return False
     return "/" in value or "\\" in value or value.startswith("~") or bool(PureWindowsPath(value).drive)
 

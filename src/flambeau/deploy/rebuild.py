@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from flambeau.errors import ModelError, RunError
-from flambeau.models.build import MODELS, ModelSpec, build_model
+from flambeau.models.build import MODELS, build_model
+from flambeau.models.spec import ModelSpec
 
 # Room for what a constructor makes beside its weights: tables of positions, a head that is replaced, first values.
 SPARE_NUMBERS = 2**24

@@ -10,7 +10,6 @@ from flambeau.evaluation.forecast_intervals import block_length, block_means
 
 TAIL = 0.025
 FEWEST_TRADES = 20
-DAYS_A_YEAR = 252
 
 
 def back_test(

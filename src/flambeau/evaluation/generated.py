@@ -83,7 +83,7 @@ def frechet_interval(made: np.ndarray, real: np.ndarray, *, resamples: int, seed
     return {"value": value, "low": float(max(0.0, low)), "high": float(high)}
 
 
-def thin_rows(values: np.ndarray, most: int = MOST_COMPARED) -> np.ndarray:
+def evenly_spaced(values: np.ndarray, most: int = MOST_COMPARED) -> np.ndarray:
     """At most so many evenly spaced rows."""
     if len(values) <= most:
         return values
@@ -99,7 +99,7 @@ def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def mean_distance(features: np.ndarray) -> float:
     """The mean Euclidean distance of two different pictures, in features (n, features); 0 for one picture."""
-    few = thin_rows(features)
+    few = evenly_spaced(features)
     if len(few) < 2:
         return 0.0
     return float(np.sqrt(squared_distances(few, few)).sum() / (len(few) * (len(few) - 1)))
@@ -112,7 +112,7 @@ def diversity_of(made: np.ndarray, real: np.ndarray) -> float:
 
 def nearest_distances(features: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(n,) Euclidean distance of each row to the nearest of the `known` rows."""
-    few = thin_rows(features)
+    few = evenly_spaced(features)
     nearest = [
         squared_distances(block, known).min(axis=1) for block in np.array_split(few, max(1, len(few) // 256))
     ]

@@ -1,11 +1,8 @@
-"""Scores and times as sentences tell them: names of metrics, numbers as tables write them, moments."""
+"""Scores as sentences tell them: the names of metrics, and numbers as tables write them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
-
-import numpy as np
 
 METRIC_NAMES = {
     "f1_macro": "macro F1",
@@ -67,21 +64,12 @@ def tell_band(coverage: Mapping[str, float] | None, quantiles: Sequence[float]) 
 def score_number(value: float) -> str:
     """A score in a sentence: four digits, and thousands set apart, no power of ten that people must count out.
 
-    >>> score_number(377458.2), score_number(0.36364), score_number(11.5), score_number(1.0)
-    ('377,458', '0.3636', '11.50', '1.000')
+    >>> score_number(377458.2), score_number(0.36364), score_number(11.5), score_number(0.8)
+    ('377,458', '0.3636', '11.50', '0.8000')
     """
     size = abs(value)
     if 1000 <= size < 1e15:
         return f"{value:,.0f}"
     if 1 <= size < 1000:
         return f"{value:.{4 - len(str(int(size)))}f}"
-    return f"{value:.4g}"
-
-
-def moments_in_words(times: np.ndarray, to: Literal["m", "s"] = "s") -> tuple[str, ...]:
-    """(n,) seconds since 1970 as people write them, to the minute or second; days alone where all are midnights."""
-    moments = np.asarray(times, dtype=np.int64).astype("datetime64[s]")
-    days = moments.astype("datetime64[D]")
-    if (days == moments).all():
-        return tuple(str(day) for day in days)
-    return tuple(str(moment).replace("T", " ") for moment in moments.astype(f"datetime64[{to}]"))
+    return f"{value:.4f}" if size >= 0.001 or size == 0 else f"{value:.2g}"

@@ -17,7 +17,7 @@ RATES = {
 RULES = {"half": "one half", "youden": "the largest sum of sensitivity and specificity (Youden)"}
 MOST_SUSPECTS = 24
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def decision_context(facts: RunFacts) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _doubtful(facts: RunFacts) -> dict[str, Any] | None:
             "given": str(item.get("given", "")),
             "likely": str(item.get("likely", "")),
             "confidence": float(item.get("confidence") or 0.0),
-            "png": png if isinstance(png := item.get("png"), str) and _BASE64.fullmatch(png) else None,
+            "png": png if isinstance(png := item.get("png"), str) and BASE64.fullmatch(png) else None,
         }
         for item in listed[:MOST_SUSPECTS]
         if isinstance(item, dict)

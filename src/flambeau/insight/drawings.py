@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from flambeau.evaluation.uncertainty import calibration_bins
+from flambeau.evaluation.wording import metric_name
 from flambeau.insight.facts import Evaluation, RunFacts
 from flambeau.insight.forecasts import forecast_figures
 from flambeau.insight.plots import (
@@ -30,7 +31,7 @@ from flambeau.insight.plots_of_errors import (
 from flambeau.insight.plots_of_training import plot_rate_test, plot_spans
 from flambeau.insight.style import BLUE, FLAME, save_plot
 from flambeau.insight.training_tables import last_spans, rate_test
-from flambeau.insight.wording import METRIC_TITLES, headline_metric
+from flambeau.insight.wording import headline_metric
 from flambeau.schema import Schema
 
 if TYPE_CHECKING:
@@ -55,31 +56,45 @@ def stages_of(facts: RunFacts) -> list[str]:
 
 
 def _curve_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:
-    epochs = _by_stage(facts.records_of("epoch"), lambda record: record["epoch"])
-    if not epochs:
-        return
+    every = _by_stage(facts.records_of("epoch"), lambda record: record["epoch"])
+    steps = _by_stage(facts.records_of("step"), _step_position)
+    metrics = list(dict.fromkeys(_metric_of(records) for records in every.values()))
+    for number, metric in enumerate(metrics, start=1):
+        # nets with different scores, such as the two of a chatbot, have plots of their own
+        stages = {name: records for name, records in every.items() if _metric_of(records) == metric}
+        net = next(iter(stages)).rpartition(", ")[2] if len(metrics) > 1 else ""
+        parts = {name: steps[name] for name in stages if name in steps}
+        for name, figure in _curves_of_net(stages, parts, metric, f", {net}" if net else ""):
+            yield name if number == 1 else f"{name}_{number}", figure
+
+
+def _metric_of(records: list[dict[str, Any]]) -> str:
+    return str(records[-1].get("metric") or "score")
+
+
+def _curves_of_net(
+    epochs: dict[str, list[dict[str, Any]]], steps: dict[str, list[dict[str, Any]]], metric: str, net: str
+) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) of the trainings that are judged by one metric; `net` ends the titles."""
     best = [record["epoch"] for record in list(epochs.values())[-1] if record.get("best")]
     best_x = best[-1] if best else None
     losses = _stage_curves(epochs, "generator_loss", "generator", BLUE)
     losses += _stage_curves(epochs, "discriminator_loss", "discriminator", FLAME)
     if losses:
-        yield "loss", plot_curves("Losses of both nets", "epoch", losses, best_x=best_x)
+        yield "loss", plot_curves(f"Losses of both nets{net}", "epoch", losses, best_x=best_x)
     else:
         losses = _stage_curves(epochs, "loss", "training", BLUE)
         losses += _stage_curves(epochs, "valid_loss", "validation", FLAME)
-        yield "loss", plot_curves("Loss", "epoch", losses, best_x=best_x, logarithmic=True)
+        yield "loss", plot_curves(f"Loss{net}", "epoch", losses, best_x=best_x, logarithmic=True)
     scores = _stage_curves(epochs, "score", "", FLAME)
     if scores:
-        metric = str(next(iter(epochs.values()))[-1].get("metric", "score"))
-        title = f"Validation {METRIC_TITLES.get(metric, metric).lower()}".replace("roc-auc", "ROC-AUC")
-        yield "score", plot_curves(title, "epoch", scores, best_x=best_x)
-    steps = _by_stage(facts.records_of("step"), _step_position)
+        yield "score", plot_curves(f"Validation: {metric_name(metric)}{net}", "epoch", scores, best_x=best_x)
     for key, title in (("lr", "Learning rate"), ("gradient_norm", "Gradient norm")):
         # Without clipping, most steps have no norm: then the epochs tell more.
         finer, coarser = (_stage_curves(records, key, "", BLUE) for records in (steps, epochs))
         curves = max(finer, coarser, key=lambda found: sum(len(curve.x) for curve in found))
         if curves:
-            yield key, plot_curves(title, "epoch", curves, logarithmic=key == "gradient_norm")
+            yield key, plot_curves(f"{title}{net}", "epoch", curves, logarithmic=key == "gradient_norm")
 
 
 def _training_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flambeau.evaluation.wording import band_words, moments_in_words, tell_band
+from flambeau.evaluation.wording import band_words, tell_band
 from flambeau.insight.facts import Evaluation, RunFacts
 from flambeau.insight.plots_of_forecasts import DrawnWindow, plot_by_step, plot_tested_time, plot_window
 from flambeau.insight.style import plain
 from flambeau.insight.wording import format_interval, format_metric, format_number
 from flambeau.schema import SeriesFacts
-from flambeau.transforms.series import times_to_come
+from flambeau.transforms.series import moments_in_words, times_to_come
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +33,9 @@ def forecast_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:
     errors = np.abs(evaluation.predictions[:, :, 0, 0] - evaluation.targets[:, :, 0]).mean(axis=1)
     order = np.argsort(errors, kind="stable")
     chosen = {"best": order[0], "median": order[count // 2], "worst": order[-1]}
+    if series.horizon == 1:
+        # two plots side by side; the tested time below shows the rest
+        del chosen["median"]
     known = _known_values(evaluation)
     band = _band_words(series)
     for word, place in chosen.items():
@@ -43,7 +46,7 @@ def forecast_figures(facts: RunFacts) -> Iterator[tuple[str, Figure]]:
     by_step = told.get("by_step") or {}
     if series.horizon > 1 and by_step:
         key = "mae" if len(series.targets) == 1 else "scaled_mae"
-        title = "Mean absolute error" + ("" if key == "mae" else ", in standard deviations of each target")
+        title = "Mean absolute error" if key == "mae" else "Standardised MAE"
         others = {
             label: values[key]
             for label, values in (told.get("baselines_by_step") or {}).items()

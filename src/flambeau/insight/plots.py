@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_BARS = 30
+MOST_DECADES = 1000
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,17 @@ def plot_curves(
     positive = [value for curve in curves for value in curve.y if np.isfinite(value)]
     if logarithmic and positive and min(positive) > 0 and max(positive) > 20 * min(positive):
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        # over many decades their powers alone, or the labels run into each other
+        wide = max(positive) > MOST_DECADES * min(positive)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=7))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_formatter(grouped_ticks)
     # Ticks at whole numbers only: there is no epoch 2.5.
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    if {x for curve in curves for x in curve.x} == {1}:
+        axes.set_xticks([1])
     front = [curve for curve in curves if not curve.faint]
     if best_x is not None and front and best_x in list(front[-1].x):
         value = front[-1].y[list(front[-1].x).index(best_x)]

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_TICKS = 5
+# of dates with a time of the day, more would run into each other
+_MOST_TICKS = 4
 _COLOURS = (MUTED, BLUE, GREEN, INK)
 _STYLES = ((0, (2, 3)), (0, (5, 2)), (0, (1, 1)), "-")
 
@@ -52,7 +53,7 @@ class DrawnWindow:
 
 def plot_window(window: DrawnWindow, title: str, band: str) -> Figure:
     """Past, truth and forecast of one window; `band` says what the shaded band holds, "" for none."""
-    figure = new_figure(6.2, 2.9)
+    figure = new_figure()
     axes = figure.subplots()
     style_axes(axes, title, "" if window.labels else "steps from the last known row")
     steps = np.arange(1, len(window.truth) + 1)
@@ -107,7 +108,7 @@ def _name_steps(axes: Axes, before: np.ndarray, steps: np.ndarray, labels: Seque
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         return
     chosen = np.unique(np.linspace(0, len(places) - 1, _MOST_TICKS).round().astype(int))
-    axes.set_xticks(places[chosen], [plain(labels[place], 20) for place in chosen], fontsize=8)
+    axes.set_xticks(places[chosen], [plain(labels[place], 20) for place in chosen])
 
 
 def plot_by_step(
@@ -116,7 +117,7 @@ def plot_by_step(
     """The mean error of each row of the horizon, nearest first, beside that of the baselines."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(6.2, 2.9)
+    figure = new_figure()
     axes = figure.subplots()
     style_axes(axes, title, f"steps ahead, {plain(frequency)} each")
     steps = np.arange(1, len(ours) + 1)
@@ -158,7 +159,7 @@ def plot_tested_time(
     axes.plot(places, forecast, color=FLAME, linewidth=1.1, label="forecast")
     if labels:
         chosen = np.unique(np.linspace(0, len(places) - 1, _MOST_TICKS).round().astype(int))
-        axes.set_xticks(places[chosen], [plain(labels[place], 20) for place in chosen], fontsize=8)
+        axes.set_xticks(places[chosen], [plain(labels[place], 20) for place in chosen])
     axes.yaxis.set_major_formatter(grouped_ticks)
     axes.locator_params(axis="y", nbins=5)
     add_legend(axes)

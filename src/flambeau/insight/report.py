@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from flambeau.evaluation.uncertainty import expected_calibration_error
-from flambeau.insight.decisions import decision_context
+from flambeau.insight.decisions import BASE64, decision_context
 from flambeau.insight.drawings import draw_plots, stages_of
 from flambeau.insight.facts import RunFacts, read_facts
 from flambeau.insight.forecasts import forecast_context
@@ -35,6 +34,7 @@ from flambeau.insight.training_tables import (
     timing_tables,
 )
 from flambeau.insight.wording import (
+    as_sentence,
     compare_with_baseline,
     count_of,
     format_interval,
@@ -44,7 +44,6 @@ from flambeau.insight.wording import (
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_WORST = 24
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def write_report(folder: Path) -> Path:
@@ -75,7 +74,7 @@ def render_report(facts: RunFacts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=format_number, count_of=count_of, shown=_shown)
+    environment.filters.update(number=format_number, count_of=count_of, shown=_shown, as_sentence=as_sentence)
     return environment.get_template("report.html.j2").render(_context(facts))
 
 
@@ -172,7 +171,7 @@ def _worst_card(item: dict[str, Any]) -> dict[str, Any]:
         "predicted": _shown(item.get("predicted")),
         "confidence": item.get("confidence"),
         "error": item.get("error"),
-        "png": png if isinstance(png, str) and _BASE64.fullmatch(png) else None,
+        "png": png if isinstance(png, str) and BASE64.fullmatch(png) else None,
         "row": item.get("row") or {},
     }
 

@@ -70,14 +70,16 @@ def headline(facts: RunFacts) -> tuple[str, str]:
     unseen = f"{count_of(rows, noun)}{' by' if folds else ''} {who}" if rows else f"unseen {noun}s"
     if metric == "accuracy" and schema.task == "classification":
         return value, f"of {unseen} {'is' if rows == 1 else 'are'} classified correctly."
+    if metric == "top1":
+        return value, f"of {unseen} {'finds its' if rows == 1 else 'find their'} right answer first."
     if schema.task == "generate":
         return value, f"is the Fréchet distance of made pictures from {unseen}."
     if schema.series is not None:
-        ahead = f"{count_of(schema.series.horizon, 'step')} ahead of {count_of(rows, 'window')}"
-        return (
-            value,
-            f"is the {METRIC_TITLES[metric].lower()} of {_few_targets(schema)}, up to {ahead} {who}.",
-        )
+        steps = schema.series.horizon
+        ahead = "one step" if steps == 1 else f"up to {steps:,} steps"
+        title = METRIC_TITLES[metric][:1].lower() + METRIC_TITLES[metric][1:]
+        told = f"{_few_targets(schema)}, {ahead} ahead, in {count_of(rows, 'window')} {who}."
+        return value, f"is the {title} of {told}"
     if metric == "rmse":
         return value, f"is the root mean squared error of {schema.target}, on {unseen}."
     return value, f"{METRIC_TITLES[metric].lower()} on {unseen}."
@@ -236,6 +238,8 @@ def commands(facts: RunFacts) -> tuple[list[tuple[str, str]], list[tuple[str, st
     if facts.schema is not None and facts.schema.task == "generate":
         return repeat, [
             (f"flambeau sample {run} --count 64", "make more pictures"),
+            (f"flambeau serve {run}", "let it make pictures over HTTP, with a page to try it"),
+            (f"flambeau export {run} --to onnx", "take it elsewhere as one file"),
             (f"flambeau train DATA --task generate --from {run}", "go on with more epochs or new data"),
             (f"flambeau verify {run}", "check that nothing here has changed since"),
         ]

@@ -8,7 +8,7 @@ from flambeau.insight.facts import RunFacts
 from flambeau.schema import Schema
 
 MOST_SAMPLES = 20
-WRITTEN = "samples.json"
+WRITTEN_TEXTS = "samples.json"
 NOUNS = {"pictures": "picture", "corpus": "character"}
 NOUNS_OF_TASKS = {"chat": "question"}
 SUBJECTS = {
@@ -37,9 +37,13 @@ def written_texts(facts: RunFacts) -> list[dict[str, Any]]:
 
     Each with every key that the template asks for: "prompt", "text", "note".
     """
-    if facts.schema is None or facts.schema.source != "corpus" or not (facts.run.path / WRITTEN).is_file():
+    if (
+        facts.schema is None
+        or facts.schema.source != "corpus"
+        or not (facts.run.path / WRITTEN_TEXTS).is_file()
+    ):
         return []
-    written = facts.run.read_json(WRITTEN)
+    written = facts.run.read_json(WRITTEN_TEXTS)
     kept = [item for item in written if isinstance(item, dict)] if isinstance(written, list) else []
     return [
         {key: str(item.get(key, "")) for key in ("prompt", "text", "note")} for item in kept[:MOST_SAMPLES]
@@ -52,10 +56,14 @@ def onward_commands(task: str, run: str) -> list[tuple[str, str]]:
         "language": [
             (f'flambeau sample {run} --prompt "…"', "let it write"),
             (f"flambeau evaluate {run} OTHER_TEXT", "score it on another text"),
+            (f"flambeau serve {run}", "let it write over HTTP, with a page to try it"),
+            (f"flambeau export {run} --to onnx", "take its net elsewhere as one file"),
         ],
         "chat": [
             (f"flambeau chat {run}", "talk to it"),
-            (f"flambeau serve {run}", "let it answer over HTTP"),
+            (f'flambeau predict {run} --text "…"', "ask it one question"),
+            (f"flambeau serve {run}", "let it answer over HTTP, with a page to talk to it"),
+            (f"flambeau export {run} --to onnx", "take it elsewhere as one file"),
         ],
     }.get(task, [])
     return first and [*first, (f"flambeau verify {run}", "check that nothing here has changed since")]

@@ -19,8 +19,8 @@ METRIC_TITLES = {
     "rmse": "Root mean squared error",
     "r2": "R²",
     "mse": "Mean squared error",
-    "scaled_mse": "Standardised squared error",
-    "scaled_mae": "Standardised absolute error",
+    "scaled_mse": "Standardised MSE",
+    "scaled_mae": "Standardised MAE",
     "mase": "Mean absolute scaled error",
     "pinball": "Pinball loss",
     "coverage": "Coverage",
@@ -131,6 +131,17 @@ def format_seconds(seconds: float | None) -> str:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def as_sentence(words: str) -> str:
+    """Words with a capital at their begin and a stop at their end; a name in quotes stays as it is.
+
+    >>> as_sentence("it answers"), as_sentence("Rates rise. ")
+    ('It answers.', 'Rates rise.')
+    """
+    words = words.strip()
+    stop = "" if words.endswith((".", "!", "?", ":")) or not words else "."
+    return words[:1].upper() + words[1:] + stop
 
 
 def count_of(number: int, one: str, many: str = "") -> str:

@@ -100,12 +100,6 @@ def set_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
     setattr(model.get_submodule(parent), last, layer)
 
 
-def head_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Names and parameters of the head."""
-    head = find_head(model) + "."
-    return ((name, parameter) for name, parameter in model.named_parameters() if name.startswith(head))
-
-
 def body_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Names and parameters of everything but the head."""
     head = find_head(model) + "."

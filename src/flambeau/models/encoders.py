@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from flambeau.errors import ModelError, did_you_mean
-from flambeau.models.build import TEXT_MODELS, ModelSpec, own_spec
 from flambeau.models.rnn import TextRecurrent
+from flambeau.models.spec import TEXT_MODELS, ModelSpec, own_spec
 from flambeau.models.text import TextBag, TextCNN, TextModel
 from flambeau.models.transformer import TextTransformer
 from flambeau.recipe.options import ModelOptions

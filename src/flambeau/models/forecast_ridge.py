@@ -17,6 +17,8 @@ SOLVED_AT_ONCE = 2**22
 NO_WEIGHTS = 1e6
 # Stretches of the training windows that are forecast by the others, where there are no validation windows.
 STRETCHES = 5
+# Sums of squares of which less than this share is left by a subtraction are too much of rounding.
+LEAST_LEFT = 1e-6
 
 
 class RidgeForecast(nn.Module):
@@ -94,13 +96,11 @@ class Moments(NamedTuple):
     Args:
         inputs: (targets, features + 1, features + 1) products of the inputs, a constant last.
         outputs: (targets, features + 1, horizon) products of inputs and what is forecast.
-        squares: (targets,) sums of the squares of what is forecast.
         windows: how many they are.
     """
 
     inputs: Tensor
     outputs: Tensor
-    squares: Tensor
     windows: int
 
 
@@ -118,7 +118,6 @@ def window_moments(
     size = model.features + 1
     inputs = torch.zeros(model.targets, size, size, dtype=torch.float64, device=targets.device)
     outputs = torch.zeros(model.targets, size, model.horizon, dtype=torch.float64, device=targets.device)
-    squares = torch.zeros(model.targets, dtype=torch.float64, device=targets.device)
     step = max(1, SOLVED_AT_ONCE // (model.targets * (size + model.horizon)))
     for some in rows.split(step):
         features, last = model.inputs_of(*gather(some))
@@ -128,8 +127,7 @@ def window_moments(
         aims = aims.transpose(0, 1)
         inputs += seen.transpose(1, 2) @ seen
         outputs += seen.transpose(1, 2) @ aims
-        squares += aims.square().sum((1, 2))
-    return Moments(inputs, outputs, squares, len(rows))
+    return Moments(inputs, outputs, len(rows))
 
 
 def ridge_weights(moments: Moments, penalty: float, *, shared: bool = False, drift: bool = False) -> Tensor:
@@ -155,13 +153,6 @@ def ridge_weights(moments: Moments, penalty: float, *, shared: bool = False, dri
     punished = torch.cat([strength.expand(-1, size), strength if drift else torch.zeros_like(strength)], 1)
     factor = torch.linalg.cholesky(inputs + torch.diag_embed(punished))
     return torch.cholesky_solve(outputs, factor)
-
-
-def mean_squared_errors(moments: Moments, weights: Tensor) -> Tensor:
-    """(targets,) mean squared errors of weights (sets, features + 1, horizon) on the windows of these moments."""
-    fitted = (weights * (moments.inputs @ weights)).sum((1, 2))
-    crossed = (weights * moments.outputs).sum((1, 2))
-    return (moments.squares - 2 * crossed + fitted) / (moments.windows * moments.outputs.shape[2])
 
 
 def solve_ridge(
@@ -209,6 +200,15 @@ def give_weights(model: RidgeForecast, moments: Moments, penalty: float, shared:
     model.bias.copy_(weights[:, -1:])
 
 
+def moments_without(moments: Moments, part: Moments) -> Moments | None:
+    """The sums over the windows outside of a part; None where the part is so large that nothing exact is left."""
+    others = Moments(
+        moments.inputs - part.inputs, moments.outputs - part.outputs, moments.windows - part.windows
+    )
+    left, taken = (one.inputs.diagonal(dim1=1, dim2=2)[:, :-1].sum(1) for one in (others, part))
+    return None if bool((left < LEAST_LEFT * taken).any()) else others
+
+
 def unseen_errors(
     model: RidgeForecast,
     gather: Callable[[Tensor], tuple[Tensor, ...]],
@@ -227,13 +227,10 @@ def unseen_errors(
     """
     errors = []
     for some in rows.tensor_split(min(STRETCHES, len(rows))):
-        part = window_moments(model, gather, targets, some)
-        others = Moments(
-            moments.inputs - part.inputs,
-            moments.outputs - part.outputs,
-            moments.squares - part.squares,
-            moments.windows - part.windows,
-        )
+        others = moments_without(moments, window_moments(model, gather, targets, some))
+        if others is None:  # little but rounding is left of the sums of the others
+            apart = (rows < some[0]) | (rows > some[-1])
+            others = window_moments(model, gather, targets, rows[apart])
         if others.windows:
             give_weights(model, others, penalty, len(model.weight) < model.targets)
         # windows at the borders share rows of their targets with the stretch beside them

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from flambeau.errors import ModelError
-from flambeau.models.build import PICTURE_MODELS, ModelSpec, build_model
 from flambeau.models.embeddings import TableFeatures
+from flambeau.models.encoders import build_encoder
 from flambeau.models.fusion import Fusion, PictureColumns
+from flambeau.models.spec import PICTURE_MODELS, ModelSpec
 
 ENCODERS_OF_PICTURES = (*PICTURE_MODELS, "torchvision", "timm")
 
 
-def build_fusion(arguments: dict[str, Any]) -> nn.Module:
+def build_fusion(arguments: dict[str, Any], build: Callable[[ModelSpec], nn.Module]) -> nn.Module:
     """The module that the arguments of a description name; see `fusion_spec`.
+
+    Args:
+        arguments: of the description.
+        build: makes the encoder of pictures from its own description.
 
     Raises:
         ModelError: an encoder that is no model for its kind of column.
@@ -35,18 +41,12 @@ def build_fusion(arguments: dict[str, Any]) -> nn.Module:
             raise ModelError(
                 "this is no encoder of pictures", got=spec.name, expected=", ".join(ENCODERS_OF_PICTURES)
             )
-        pictures = PictureColumns(build_model(spec), columns, own["picture_width"], dropout=dropout)
-    encoder = None if text is None else _text_encoder(ModelSpec.from_json(text))
+        pictures = PictureColumns(build(spec), columns, own["picture_width"], dropout=dropout)
+    words = None if text is None else ModelSpec.from_json(text)
+    encoder = None if words is None else build_encoder(words.name, words.arguments)
     return Fusion(
         own.pop("outputs"), table=table, text=encoder, pictures=pictures, text_dropout=dropout, **own
     )
-
-
-def _text_encoder(spec: ModelSpec) -> nn.Module:
-    # here, because that file knows the models of this one's caller
-    from flambeau.models.encoders import build_encoder
-
-    return build_encoder(spec.name, spec.arguments)
 
 
 def fusion_spec(

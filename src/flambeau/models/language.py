@@ -1,9 +1,8 @@
-"""Language models: from token ids to logits of each next token, and how a text is written with them."""
+"""Language models: from token ids to logits of each next token."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 
 ROTARY_BASE = 10_000.0
 WEIGHT_DEVIATION = 0.02
-# Logits divided by less would not fit into float32, and the likeliest token is drawn anyway.
-COLDEST = 1e-6
-# On a CPU in bf16, products over all pairs of tokens take a third of the time of the fused kernel, up to this length.
+# On a CPU in bf16, products over all pairs of tokens take a third to two thirds of the fused kernel's time up to here.
 LONGEST_IN_FULL = 512
 # What a layer has seen: keys and values of attention, or hidden and cell state of an LSTM.
 Memory = tuple[Tensor, Tensor]
@@ -47,7 +44,9 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
     later = torch.full((length, length), -math.inf, dtype=queries.dtype).triu(1)
     flat = [part.flatten(0, 1) for part in (queries, keys, values)]
-    scores = torch.baddbmm(later.expand(len(flat[0]), -1, -1), flat[0], flat[1].mT, alpha=1 / math.sqrt(width))
+    scores = torch.baddbmm(
+        later.expand(len(flat[0]), -1, -1), flat[0], flat[1].mT, alpha=1 / math.sqrt(width)
+    )
     return torch.bmm(scores.softmax(dim=-1), flat[2]).view_as(queries)
 
 
@@ -254,62 +253,3 @@ class LanguageLSTM(nn.Module):
             stream, own = layer(stream, None if memory is None else memory[number])
             kept.append(own)
         return self.predict(stream[:, -1]), kept
-
-
-def choose_tokens(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> Tensor:
-    """(batch, 1) ids drawn from logits (batch, vocabulary).
-
-    Args:
-        logits: on any device; the draw is made on the CPU, so that a seed gives one text everywhere.
-        temperature: divides the logits; 0, or next to nothing, takes the likeliest token.
-        top_k: only so many of the likeliest tokens are drawn from; 0 for all.
-        generator: of the CPU.
-
-    Raises:
-        ValueError: a temperature below 0, or one that is no number.
-    """
-    if not temperature >= 0:
-        raise ValueError(f"temperature: expected a number from 0 on, got {temperature}")
-    logits = logits.float().cpu()
-    if temperature < COLDEST:
-        return logits.argmax(dim=-1, keepdim=True)
-    if 0 < top_k < logits.shape[-1]:
-        least = logits.topk(top_k, dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < least, -math.inf)
-    return torch.multinomial((logits / temperature).softmax(dim=-1), 1, generator=generator)
-
-
-@torch.inference_mode()
-def write_tokens(
-    model: LanguageTransformer | LanguageLSTM,
-    prompt: Tensor,
-    length: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
-    stop: Callable[[Tensor], bool] | None = None,
-) -> Tensor:
-    """Continue token ids (batch, at least 1) by up to `length` tokens; returns the new ones (batch, new).
-
-    Args:
-        model: put into evaluation mode.
-        prompt: of which the last `context` tokens are read.
-        length: how many tokens are written.
-        temperature, top_k: see `choose_tokens`.
-        seed: equal seeds give equal texts.
-        stop: asked with the ids (batch, 1) of each new token whether to end there, that token left out.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    tokens, memory, place = prompt[:, -model.context :].to(device), None, 0
-    written: list[Tensor] = []
-    while len(written) < length:
-        logits, memory = model.extend(tokens, memory, place)
-        place += tokens.shape[1]
-        tokens = choose_tokens(logits, temperature, top_k, generator).to(device)
-        if stop is not None and stop(tokens):
-            break
-        written.append(tokens)
-    return torch.cat(written, dim=1) if written else prompt.new_zeros((len(prompt), 0))

@@ -9,11 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from flambeau.errors import ModelError
-from flambeau.models.text import mean_of_tokens
+from flambeau.models.text import BodyEncoder, weights_of_body
 
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
 # Keys that name code, a place of the machine where the model was saved, or what the library would load beside it.
@@ -99,7 +98,10 @@ def plain_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_directory_weights(place: str) -> dict[str, Tensor]:
-    """The state dict of the body, from safetensors alone. Raises ModelError where they do not fit it."""
+    """The weights of a model of texts but for its head, from safetensors alone.
+
+    Raises ModelError where they do not fit their configuration.
+    """
     path = find_directory(place)
     try:
         body = library().AutoModel.from_pretrained(
@@ -107,10 +109,7 @@ def read_directory_weights(place: str) -> dict[str, Tensor]:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError("these weights cannot be read", where=path, got=str(error)[:200]) from error
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in body.state_dict().items()
-    }
+    return weights_of_body(body)
 
 
 def longest_input(config: dict[str, Any]) -> int | None:
@@ -121,7 +120,7 @@ def longest_input(config: dict[str, Any]) -> int | None:
     return int(most) - offset if isinstance(most, int) and most > offset else None
 
 
-class DirectoryEncoder(nn.Module):
+class DirectoryEncoder(BodyEncoder):
     """A transformer's mean over its last tokens.
 
     Args:
@@ -134,24 +133,16 @@ class DirectoryEncoder(nn.Module):
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
         settings = plain_settings(config)
         kind = str(settings.pop("model_type", ""))
         if kind not in ENCODER_KINDS:
             raise ModelError("this is no encoder of texts", got=kind[:60], expected=", ".join(ENCODER_KINDS))
         try:
             made = library().AutoConfig.for_model(kind, **settings)
-            self.body = library().AutoModel.from_config(made, trust_remote_code=False)
+            body = library().AutoModel.from_config(made, trust_remote_code=False)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 "the library transformers does not know this model", got=f"{kind}: {str(error)[:160]}"
             ) from error
-        self.width = int(self.body.config.hidden_size)
-        self.known = int(self.body.get_input_embeddings().weight.shape[0])
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """What the body says of each text, without padding."""
-        real = tokens > 0
-        seen = torch.cat([torch.ones_like(real[:, :1]), real[:, 1:]], dim=1)
-        answers = self.body(input_ids=(tokens.long() - 1).clamp(min=0), attention_mask=seen.long())
-        return mean_of_tokens(answers.last_hidden_state, real)
+        super().__init__(body)
+        self.known = int(body.get_input_embeddings().weight.shape[0])

@@ -97,6 +97,35 @@ class TextCNN(nn.Module):
         return torch.cat(answers, dim=1)
 
 
+class BodyEncoder(nn.Module):
+    """The mean of what a transformer of the library `transformers` says of a text's tokens.
+
+    Args:
+        body: called with input_ids and attention_mask, gives `last_hidden_state`; its `config` has a hidden_size.
+
+    Shapes: tokens (batch, length) int, the tokenizer's numbers moved by one, 0 for padding → (batch, width).
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.width = int(body.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        real = tokens > 0
+        seen = torch.cat([torch.ones_like(real[:, :1]), real[:, 1:]], dim=1)
+        answers = self.body(input_ids=(tokens.long() - 1).clamp(min=0), attention_mask=seen.long())
+        return mean_of_tokens(answers.last_hidden_state, real)
+
+
+def weights_of_body(body: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a body as that of a `TextModel` over it, in fp32."""
+    return {
+        f"encoder.body.{name}": tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in body.state_dict().items()
+    }
+
+
 class TextModel(nn.Module):
     """An encoder of texts with a linear head.
 

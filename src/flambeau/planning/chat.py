@@ -7,8 +7,8 @@ from typing import Any
 
 from flambeau.errors import ModelError, RecipeError
 from flambeau.evaluation.metrics import task_metrics
-from flambeau.planning.common import check_epochs, check_shares, plan_device, plan_threads
-from flambeau.planning.language import heads_for, plan_nothing_pretrained
+from flambeau.planning.common import check_epochs, plan_device, plan_one_part, plan_threads
+from flambeau.planning.language import head_reason, heads_for, plan_nothing_pretrained
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import came_from_person, plan_loss, plan_optimizer, plan_schedule
 from flambeau.recipe import Choices
@@ -24,21 +24,13 @@ def plan_chat_parts(choices: Choices) -> None:
 
     Raises RecipeError for shares that leave nothing to test on, and for folds.
     """
-    if not came_from_person(choices, "split.train") and not came_from_person(choices, "split.valid"):
-        choices.fix(
-            "split.train", TRAIN_SHARE, "a tenth each chooses and tests: answers are many, questions few"
-        )
-        choices.fix(
-            "split.valid", VALID_SHARE, "chooses the best epoch, and when it says that it does not know"
-        )
-    check_shares(choices, "0.8 + 0.1")
-    if choices.recipe.split.folds:
-        raise RecipeError(
-            "a chatbot is tested on one part of its questions",
-            got=f"{choices.recipe.split.folds} folds",
-            expected="--folds 0, or no --folds",
-        )
-    choices.choose("split.folds", 0, "one part of the questions tests")
+    plan_one_part(
+        choices,
+        train=(TRAIN_SHARE, "a tenth each chooses and tests: answers are many, questions few"),
+        valid=(VALID_SHARE, "chooses the best epoch, and when it says that it does not know"),
+        refusal="a chatbot is tested on one part of its questions",
+        reason="one part of the questions tests",
+    )
     if not came_from_person(choices, "split.refit"):
         choices.fix(
             "split.refit", True, "a bot should know all that it was taught: after the test it learns it all"
@@ -84,7 +76,7 @@ def plan_chat(choices: Choices, *, questions: int, machine: Mapping[str, Any]) -
         "model.width", 64 if few else 128, f"{told}: wider would learn them by heart sooner"
     )
     choices.choose("model.depth", 2, "answers are short")
-    choices.choose("language.heads", heads_for(width), "about 32 numbers a head")
+    choices.choose("language.heads", heads_for(width), head_reason(width))
     choices.choose("model.dropout", 0.1, "few questions are seen often")
     choices.choose(
         "training.epochs", 12 if questions < MANY_QUESTIONS else 5, f"{told}: more is learnt by heart"

@@ -10,7 +10,7 @@ import numpy as np
 from flambeau.errors import RecipeError, did_you_mean
 from flambeau.evaluation.metrics import main_metric, task_metrics
 from flambeau.planning.machine import Machine
-from flambeau.planning.rules import OWN_LOSS_REASON
+from flambeau.planning.rules import OWN_LOSS_REASON, came_from_person
 from flambeau.planning.words import find_words, is_medical, positive_class
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.fields import is_own
@@ -150,6 +150,30 @@ def check_shares(choices: Choices, example: str = "0.7 + 0.15") -> None:
             got=f"{split.train:g} + {split.valid:g}",
             expected=f"a sum below 1, such as {example}",
         )
+
+
+def plan_one_part(
+    choices: Choices, *, train: tuple[float, str], valid: tuple[float, str], refusal: str, reason: str
+) -> None:
+    """Fill in the shares of what one part tests and no fold does.
+
+    Args:
+        choices: changed in place.
+        train, valid: the share and why, where a person gave neither.
+        refusal: the sentence for a person who asked for folds.
+        reason: why there are none.
+
+    Raises RecipeError for shares that leave nothing to test on, and for folds.
+    """
+    if not came_from_person(choices, "split.train") and not came_from_person(choices, "split.valid"):
+        choices.fix("split.train", *train)
+        choices.fix("split.valid", *valid)
+    check_shares(choices, f"{train[0]:g} + {valid[0]:g}")
+    if choices.recipe.split.folds:
+        raise RecipeError(
+            refusal, got=f"{choices.recipe.split.folds} folds", expected="--folds 0, or no --folds"
+        )
+    choices.choose("split.folds", 0, reason)
 
 
 def selecting_metric(task: str, valid_rows: float) -> tuple[str, str]:

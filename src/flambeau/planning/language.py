@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau.errors import ModelError, RecipeError, did_you_mean
 from flambeau.evaluation.metrics import task_metrics
-from flambeau.planning.common import check_epochs, check_shares, plan_device, plan_threads
+from flambeau.planning.common import check_epochs, plan_device, plan_one_part, plan_threads
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import came_from_person, plan_loss, plan_optimizer, plan_schedule
 from flambeau.recipe import Choices
@@ -24,8 +24,11 @@ SMALL_TEXT, MIDDLING_TEXT = 200_000, 5_000_000
 MOST_KINDS_OF_CHARACTERS = 1_000
 TRAIN_SHARE, VALID_SHARE = 0.85, 0.05
 # Tokens that are seen in all, each again in every epoch.
-TOKENS_SEEN = 4_500_000
+TOKENS_SEEN = 5_600_000
 MOST_EPOCHS = 40
+# Numbers of an attention head: processors multiply matrices of this width faster than narrower ones.
+HEAD_WIDTH = 64
+NARROW_NET, NARROW_HEAD_WIDTH = 128, 32
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class TextFacts:
 
     Args:
         characters: of the whole text.
-        kinds: different characters.
+        kinds: different characters of the training part.
     """
 
     characters: int
@@ -46,18 +49,13 @@ def plan_language_parts(choices: Choices) -> None:
 
     Raises RecipeError for shares that leave nothing to test on, and for folds.
     """
-    if not came_from_person(choices, "split.train") and not came_from_person(choices, "split.valid"):
-        reason = "the last tenth of the text tests, as is usual for language models"
-        choices.fix("split.train", TRAIN_SHARE, reason)
-        choices.fix("split.valid", VALID_SHARE, "chooses the best epoch; it lies before the test part")
-    check_shares(choices, "0.85 + 0.05")
-    if choices.recipe.split.folds:
-        raise RecipeError(
-            "a text is divided by place, once: folds would train on what comes after the tested part",
-            got=f"{choices.recipe.split.folds} folds",
-            expected="--folds 0, or no --folds",
-        )
-    choices.choose("split.folds", 0, "a text is divided by place, once")
+    plan_one_part(
+        choices,
+        train=(TRAIN_SHARE, "the last tenth of the text tests, as is usual for language models"),
+        valid=(VALID_SHARE, "chooses the best epoch, in short blocks spread over what stands before"),
+        refusal="a text is divided by place, once: folds would train on what comes after the tested part",
+        reason="a text is divided by place, once",
+    )
 
 
 def plan_language(choices: Choices, facts: TextFacts, machine: Mapping[str, Any]) -> None:
@@ -79,7 +77,7 @@ def plan_language(choices: Choices, facts: TextFacts, machine: Mapping[str, Any]
     _plan_tokens(choices, facts)
     _plan_net(choices, facts, machine)
     _plan_length(choices, facts)
-    _plan_steps(choices, machine)
+    _plan_steps(choices)
     plan_schedule(choices)
     plan_numbers(choices, machine, pictures=False)
     _check_metric(choices)
@@ -89,9 +87,9 @@ def plan_nothing_pretrained(choices: Choices) -> None:
     """Fill in what only pretrained bodies, classes and several nets would need."""
     choices.choose("training.class_weights", "none", "the next token is predicted as often as it comes")
     choices.choose("training.label_smoothing", 0.0, "the score is the likelihood itself")
-    choices.choose("training.head_epochs", 0, "there is no pretrained body")
-    choices.choose("training.freeze_early", False, "there is no pretrained body")
-    choices.choose("training.optimizer.body_lr", 1.0, "there is no pretrained body")
+    choices.choose("training.head_epochs", 0, "no effect without a pretrained body")
+    choices.choose("training.freeze_early", False, "no effect without a pretrained body")
+    choices.choose("training.optimizer.body_lr", 1.0, "no effect without a pretrained body")
     choices.choose("training.bags", 1, "one net sees enough")
     choices.choose("training.tolerance", 0.0, "the best epoch is kept")
 
@@ -143,7 +141,7 @@ def _plan_net(choices: Choices, facts: TextFacts, machine: Mapping[str, Any]) ->
         )
         choices.choose("model.depth", depth, f"{told}: as deep as the width bears")
         width = choices.get("model.width")
-        choices.choose("language.heads", heads_for(width), "about 32 numbers a head")
+        choices.choose("language.heads", heads_for(width), head_reason(width))
         choices.choose(
             "model.dropout", 0.2 if small else 0.0, "few tokens are seen often" if small else "few epochs"
         )
@@ -151,15 +149,27 @@ def _plan_net(choices: Choices, facts: TextFacts, machine: Mapping[str, Any]) ->
 
 
 def heads_for(width: int) -> int:
-    """Heads of about 32 numbers, of which each has an even count.
+    """Heads of about 64 numbers, or of 32 where that would leave a single one; each has an even count.
 
     >>> heads_for(192), heads_for(64), heads_for(10)
-    (6, 2, 1)
+    (3, 2, 1)
     """
-    for heads in range(max(1, width // 32), 0, -1):
+    for heads in range(max(1, width // head_width(width)), 0, -1):
         if width % heads == 0 and (width // heads) % 2 == 0:
             return heads
     return 1
+
+
+def head_width(width: int) -> int:
+    """About how many numbers a head should have."""
+    return NARROW_HEAD_WIDTH if width < NARROW_NET else HEAD_WIDTH
+
+
+def head_reason(width: int) -> str:
+    """Why there are as many heads as `heads_for` says."""
+    if width < NARROW_NET:
+        return f"about {NARROW_HEAD_WIDTH} numbers a head, so that there is more than one"
+    return f"about {HEAD_WIDTH} numbers a head: narrower ones take longer"
 
 
 def _plan_length(choices: Choices, facts: TextFacts) -> None:
@@ -169,7 +179,7 @@ def _plan_length(choices: Choices, facts: TextFacts) -> None:
     plan_nothing_pretrained(choices)
 
 
-def _plan_steps(choices: Choices, machine: Mapping[str, Any]) -> None:
+def _plan_steps(choices: Choices) -> None:
     lstm = choices.recipe.model.name == "lstm"
     choices.choose("training.batch_size", 16, "windows a step: many steps learn more than few large ones")
     if not lstm:

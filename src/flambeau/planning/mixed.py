@@ -63,9 +63,7 @@ def plan_mixed(
         choices,
         rows=rows,
         number_features=len(kinds) - kinds.count("category"),
-        category_features=kinds.count("category"),
         task=schema.task,
-        classes=len(schema.classes),
         machine=machine,
         target_later=regression,
     )

@@ -69,7 +69,7 @@ def plan_numbers(choices: Choices, machine: Mapping[str, Any], *, pictures: bool
     precision = choices.choose("training.precision", precision, reason)
     choices.choose("training.matmul", *_route_of(machine, pictures, precision))
     if not pictures:
-        choices.choose("training.memory_format", "contiguous", "tables have no layout")
+        choices.choose("training.memory_format", "contiguous", "no effect without pictures")
     elif machine["device"] == "mps":
         choices.choose("training.memory_format", "contiguous", "the layout that this device prefers")
     else:

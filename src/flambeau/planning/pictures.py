@@ -237,13 +237,15 @@ def plan_length(choices: Choices, *, rows: int, pretrained: bool, device: str) -
         reason = f"{rows:,} samples and a body that has learnt already"
     else:
         epochs = bounded(430 * rows**-0.37, 5, 80)
-        choices.choose("training.head_epochs", 0, "there is no pretrained body")
+        choices.choose("training.head_epochs", 0, "no effect without a pretrained body")
         reason = f"{rows:,} samples: fewer samples are seen more often"
     freeze = pretrained and device == "cpu"
     if freeze:
         why = "edges and colours need no new learning, and half of a CPU's time goes into them"
     else:
-        why = "this device trains them in little time" if pretrained else "there is no pretrained body"
+        why = (
+            "this device trains them in little time" if pretrained else "no effect without a pretrained body"
+        )
     choices.choose("training.freeze_early", freeze, why)
     choices.choose("training.epochs", epochs, reason)
     choices.choose("training.patience", 0, "the learning rate falls to zero, and nets are best at that end")
@@ -265,7 +267,7 @@ def plan_steps(choices: Choices, *, rows: int, pretrained: bool, task: str) -> N
     what = "of the head" if pretrained else "for nets with batch normalisation"
     plan_optimizer(choices, 4e-3 if pretrained else 2e-3, 0.05, f"usual for AdamW, {what}")
     share = 0.25 if pretrained else 1.0
-    why = "the body has learnt already" if pretrained else "there is no pretrained body"
+    why = "the body has learnt already" if pretrained else "no effect without a pretrained body"
     choices.choose("training.optimizer.body_lr", share, why)
     smoothing = 0.1 if task == "classification" else 0.0
     why = (

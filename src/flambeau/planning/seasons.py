@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from flambeau.data.series.step import apart
 from flambeau.schema import SeriesFacts
+from flambeau.transforms.series import SECONDS_A_DAY
 
 YEAR = 31_556_952
 WEEK = 604_800
-DAY = 86_400
 LONGEST_SEASON = 2_000
 FEWEST_SEASONS = 3
 LOOKBACKS = (4, 8, 16, 32, 64, 128, 336)
@@ -25,7 +25,7 @@ def season_of(facts: SeriesFacts, longest: int) -> tuple[int, str]:
     elif facts.unit == "weekday":
         season, word = 5, "a week"
     elif facts.unit == "second" and facts.frequency != "irregular":
-        for length, name in ((DAY, "a day"), (WEEK, "a week"), (YEAR, "a year")):
+        for length, name in ((SECONDS_A_DAY, "a day"), (WEEK, "a week"), (YEAR, "a year")):
             if facts.step < length and 1 < length // facts.step <= LONGEST_SEASON:
                 season, word = length // facts.step, name
                 break
@@ -69,7 +69,7 @@ def wave_periods(facts: SeriesFacts, seconds: int) -> list[tuple[int, int]]:
         return []
     step = seconds_of_step(facts)
     found = []
-    for period, most in ((DAY, 6), (WEEK, 3), (YEAR, 6)):
+    for period, most in ((SECONDS_A_DAY, 6), (WEEK, 3), (YEAR, 6)):
         if step * 2 <= period and seconds >= 2 * period:
             found.append((period, min(most, period // (2 * step))))
     return found
@@ -77,7 +77,9 @@ def wave_periods(facts: SeriesFacts, seconds: int) -> list[tuple[int, int]]:
 
 def seconds_of_step(facts: SeriesFacts) -> int:
     """How long a row is, about; 1 where rows have no time, whose periods are counted in rows."""
-    return {"month": 30 * DAY * facts.step, "weekday": DAY, "row": 1}.get(facts.unit, facts.step)
+    return {"month": 30 * SECONDS_A_DAY * facts.step, "weekday": SECONDS_A_DAY, "row": 1}.get(
+        facts.unit, facts.step
+    )
 
 
 def waves_are_unseen(periods: Sequence[tuple[int, int]], facts: SeriesFacts, lookback: int) -> bool:

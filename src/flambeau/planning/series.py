@@ -200,7 +200,7 @@ def _plan_rest(choices: Choices) -> None:
         ("training.freeze_early", False),
         ("training.optimizer.body_lr", 1.0),
     ):
-        choices.choose(key, value, "there is no pretrained body")
+        choices.choose(key, value, "no effect without a pretrained body")
     choices.choose("training.tolerance", 0.0, "the best epoch is kept")
     choices.choose("training.label_smoothing", 0.0, "there are no classes")
     choices.choose("training.ema", 0.0, "the falling rate averages enough")

@@ -32,9 +32,7 @@ def plan_table(
     *,
     rows: int,
     number_features: int,
-    category_features: int,
     task: str,
-    classes: int,
     machine: Mapping[str, Any],
     target_later: bool = False,
 ) -> None:
@@ -44,9 +42,7 @@ def plan_table(
         choices: changed in place.
         rows: samples, all parts together.
         number_features: columns of numbers, booleans and dates.
-        category_features: columns of categories.
         task: classification, multilabel or regression.
-        classes: classes or labels; 0 for a regression.
         machine: "device" (cpu, cuda, mps), "cores", "bf16".
         target_later: whether targets of training rows decide about its logarithm, once there is a split.
     """
@@ -56,7 +52,7 @@ def plan_table(
     check_init(choices, pretrained=False)
     plan_whole_batches(choices, rows=rows)
     _plan_preparation(choices, rows, number_features)
-    _plan_model(choices, rows)
+    _plan_model(choices)
     _plan_length(choices, rows, task)
     _plan_steps(choices, rows, task)
     plan_schedule(choices)
@@ -166,7 +162,7 @@ def _plan_preparation(choices: Choices, rows: int, number_features: int) -> None
     choices.choose("table.bins", bins, reason)
 
 
-def _plan_model(choices: Choices, rows: int) -> None:
+def _plan_model(choices: Choices) -> None:
     name = choices.choose("model.name", "tabm", "many small networks in one: the best net for most tables")
     if ":" in name:
         return
@@ -183,10 +179,10 @@ def _plan_model(choices: Choices, rows: int) -> None:
 def _plan_length(choices: Choices, rows: int, task: str) -> None:
     epochs, reason = epochs_for(rows, task)
     choices.choose("training.epochs", epochs, reason)
-    choices.choose("training.head_epochs", 0, "there is no pretrained body")
+    choices.choose("training.head_epochs", 0, "no effect without a pretrained body")
     choices.choose("training.tolerance", 0.0, "the best epoch is kept")
-    choices.choose("training.freeze_early", False, "there is no pretrained body")
-    choices.choose("training.optimizer.body_lr", 1.0, "there is no pretrained body")
+    choices.choose("training.freeze_early", False, "no effect without a pretrained body")
+    choices.choose("training.optimizer.body_lr", 1.0, "no effect without a pretrained body")
     reason = "the rate falls to zero at the end, which is where nets are best; the best epoch is kept"
     choices.choose("training.patience", 0, reason)
     bags, reason = bags_for(rows)

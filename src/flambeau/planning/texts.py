@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.errors import ModelError, RecipeError, did_you_mean
-from flambeau.models.build import TEXT_MODELS
+from flambeau.models.spec import TEXT_MODELS
 from flambeau.planning.common import FOLDS_BELOW
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import came_from_person, check_init, plan_loss, plan_optimizer, plan_schedule
@@ -24,8 +24,8 @@ SAMPLES_SEEN = 210_000
 FEWEST_EPOCHS, MOST_EPOCHS, MOST_EPOCHS_OF_FEW = 4, 12, 20
 FEW_ROWS = 3_000
 STEPS_AN_EPOCH = 50
-# From here on, several nets would take long and gain little.
-MANY_ROWS = 20_000
+# From here on, several nets would take long and gain little. Fewer texts bear more nets, each of which sees more.
+MANY_ROWS, MIDDLING_ROWS = 20_000, 10_000
 # Of AdamW with batches of 256.
 BAG_RATE = 1.2e-2
 # Of many classes each is seen in few steps, which are longer therefore: 4 classes lose by it, 151 gain.
@@ -34,6 +34,8 @@ MANY_CLASSES, BAG_RATE_OF_MANY_CLASSES = 20, 3e-2
 SHARE_IN_LENGTH = 99.5
 SHORTEST, LONGEST, LONGEST_OF_BAG = 16, 512, 4096
 BUCKETS = 2**15
+# A few classes need few numbers a vector, so that there may be more vectors, which fewer n-grams share.
+MORE_BUCKETS, NARROW, WIDE = 2**17, 32, 96
 VOCABULARY, SUBWORDS, CHARACTERS = 20_000, 8_000, 5_000
 OUT_OF_SCOPE = ("oos", "ood", "out_of_scope", "out-of-scope", "out of scope", "unknown", "none_of_the_above")
 # What an encoder reads where nobody says it, and why.
@@ -71,6 +73,8 @@ def plan_texts(choices: Choices, *, rows: int, task: str, classes: int, machine:
             expected=", ".join(TEXT_MODELS) + ", transformers/DIRECTORY, or file.py:Class",
             hint=did_you_mean(name, TEXT_MODELS),
         )
+    if name == "text_bag" and choices.recipe.text.tokens in (None, "ngrams"):
+        _plan_vectors(choices, rows, classes)
     plan_tokens(choices, name)
     _plan_net(choices, name)
     _plan_length_of_training(choices, name, rows)
@@ -117,12 +121,19 @@ def plan_text_length(choices: Choices, counts: np.ndarray, *, most: int | None =
     choices.choose("text.length", length, reason)
 
 
-def bags_for_texts(model: str, rows: int) -> tuple[int, str]:
-    """Nets whose predictions are averaged, and why."""
+def bags_for_texts(model: str, rows: int, *, threshold: bool = False) -> tuple[int, str]:
+    """Nets whose predictions are averaged, and why; `threshold`: whether their average is answered above one alone."""
     if model != "text_bag" or rows >= MANY_ROWS:
         return 1, "one net sees enough, and takes its time"
     if rows < FOLDS_BELOW:
         return 1, f"{rows:,} texts: the net that is kept is trained on all of them"
+    if threshold:
+        return (
+            5,
+            f"{rows:,} texts: all nets leave out the same ones, on which their average chooses its threshold",
+        )
+    if rows < MIDDLING_ROWS:
+        return 8, f"{rows:,} texts: each net leaves out another eighth, so none is wasted on choosing epochs"
     return 5, f"{rows:,} texts: each net leaves out another fifth, so none is wasted on choosing epochs"
 
 
@@ -165,6 +176,18 @@ def _check_tokens(choices: Choices, kind: str) -> None:
             )
 
 
+def _plan_vectors(choices: Choices, rows: int, classes: int) -> None:
+    """How many vectors n-grams have, and how wide these are, where that is not as usual: many texts of few classes."""
+    if rows < FEW_ROWS or classes >= MANY_CLASSES:
+        return
+    kinds = f"{classes} classes" if classes else "a number"
+    choices.choose(
+        "model.width", NARROW, f"{kinds}: a few numbers an n-gram tell enough, so that there may be more"
+    )
+    many = f"{rows:,} texts hold so many different n-grams that fewer would have to share"
+    choices.choose("text.buckets", MORE_BUCKETS, many)
+
+
 def _plan_net(choices: Choices, name: str) -> None:
     if ":" in name:
         choices.choose("text.token_dropout", 0.0, "a model of your own drops what it wants")
@@ -172,7 +195,8 @@ def _plan_net(choices: Choices, name: str) -> None:
     if "/" in name:
         choices.choose("model.dropout", 0.1, "as is usual for fine-tuning")
         return
-    choices.choose("model.width", 96 if name == "text_bag" else 128, "wider gained nothing and takes longer")
+    width = WIDE if name == "text_bag" else 128
+    choices.choose("model.width", width, "wider gained nothing and takes longer")
     dropout, dropped = {"text_bag": (0.3, 0.5), "transformer": (0.1, 0.1)}.get(name, (0.5, 0.3))
     choices.choose("model.dropout", dropout, "texts are few, and soon learnt by heart")
     choices.choose("text.token_dropout", dropped, "no answer may hang on a single word")
@@ -189,9 +213,9 @@ def _plan_length_of_training(choices: Choices, name: str, rows: int) -> None:
     choices.choose("training.epochs", epochs, reason)
     choices.choose("training.tolerance", 0.0, "the best epoch is kept")
     choices.choose("training.patience", 0, "the rate falls to zero at the end, which is where nets are best")
-    bags, reason = bags_for_texts(name, rows)
+    bags, reason = bags_for_texts(name, rows, threshold=bool(choices.recipe.text.unknown))
     choices.choose("training.bags", bags, reason)
-    pretrained = "there is no pretrained body"
+    pretrained = "no effect without a pretrained body"
     choices.choose("training.head_epochs", 0, pretrained)
     choices.choose("training.freeze_early", False, pretrained)
     choices.choose("training.optimizer.body_lr", 1.0, pretrained)

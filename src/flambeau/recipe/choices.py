@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flambeau.recipe.options import Recipe
-
 
 NO_EFFECT = "no effect"
 
@@ -43,6 +43,20 @@ class Choices:
     def idle(self, start: str, why: str) -> None:
         """Options whose keys begin so and that are open still do nothing in this run: "without steps"."""
         self._idle = (*self._idle, (start, why))
+
+    @contextmanager
+    def told_later(self) -> Iterator[None]:
+        """What is chosen in this block is told at its end, behind what is read in it, and not where that fails."""
+        tell = self._on_choice
+        held: list[tuple[str, Any, str]] = []
+        self._on_choice = lambda key, value, reason: held.append((key, value, reason))
+        try:
+            yield
+        finally:
+            self._on_choice = tell
+        for one in held:
+            if tell is not None:
+                tell(*one)
 
     def fix(self, key: str, value: Any, reason: str) -> Any:
         """Set a value that only flambeau can know, such as epochs measured from `minutes`."""

@@ -138,7 +138,7 @@ class TrainingOptions(Section):
     patience: Auto[Annotated[int, Field(ge=0)]] = None
     """Epochs without a better validation score before stopping; 0 to never stop early."""
     bags: Auto[Annotated[int, Field(ge=1, le=20)]] = None
-    """Models trained on different train/validation parts whose predictions are averaged."""
+    """Models whose predictions are averaged. Each leaves out other rows; where a threshold is chosen, all the same."""
     precision: Auto[Literal["fp32", "bf16", "fp16"]] = None
     """Numbers in which the forward and backward passes are computed; weights stay in fp32. fp16 is for GPUs."""
     matmul: Auto[Literal["highest", "high", "medium"]] = None

@@ -93,12 +93,6 @@ def check_trust(path: Path, digest: str, store: Path, what: str = "model") -> No
         )
 
 
-def check_digest(path: Path, digest: str, what: str = "model") -> None:
-    """Raises ModelError unless the file, with the neighbours it imports, has this content."""
-    path = path.resolve()
-    _check_contents(path, _contents(path, what), digest, what)
-
-
 def _check_contents(path: Path, contents: dict[Path, bytes], digest: str, what: str) -> None:
     if digest_contents(path, contents) != digest:
         files = "the file" if len(contents) == 1 else "the file, or one that it imports,"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.decide import choose_classes
 from flambeau.evaluation.label_quality import find_suspects
 from flambeau.evaluation.operating_point import choose_threshold, score_decisions
@@ -23,7 +21,7 @@ from flambeau.stages.material import Material
 
 if TYPE_CHECKING:
     from flambeau.stages.judging import Judged
-    from flambeau.stages.trainings import Member, Trainings
+    from flambeau.stages.trainings import Trainings
 
 SUSPECTS = "suspects.json"
 MOST_SUSPECTS = 48
@@ -46,21 +44,17 @@ class Validated:
     point: float | None = None
 
 
-def validate_members(trainings: Trainings, members: Sequence[Member], temperature: float) -> Validated | None:
-    """The validation of one split, with the operating point that it asks for; None where there is none of classes."""
+def validate_rows(trainings: Trainings, rows: np.ndarray, predictions: np.ndarray) -> Validated | None:
+    """The validation of one split, with the operating point that it asks for; None where there is none of classes.
+
+    Args:
+        trainings: of the run.
+        rows: (n,) positions of samples that were not trained on.
+        predictions: (n, classes) calibrated probabilities.
+    """
     schema = trainings.material.samples.schema
-    parts = [member.parts for member in members]
-    if (
-        schema.task != "classification"
-        or not trainings.ranks.first
-        or not all(len(p.valid_rows) for p in parts)
-    ):
+    if schema.task != "classification":
         return None
-    rows = np.concatenate([part.valid_rows for part in parts])
-    raw = np.concatenate(
-        [trainings.predict(member.module, member.parts.feed, member.parts.valid_rows) for member in members]
-    )
-    predictions = apply_temperature(raw, temperature)
     rule = trainings.recipe.evaluation.operating_point or "half"
     point = None
     if len(schema.classes) == 2 and rule != "half":
@@ -238,6 +232,8 @@ def _keep_suspects(
         "not seen them is sure of another class (confident learning); look at them before you trust either"
     )
     if shifted:
-        message += ". The test part is unlike the validation part, so those of it may be mistakes of the model"
+        message += (
+            ". The test part is unlike the validation part, so those of it may be mistakes of the model"
+        )
     shown = tuple(f"{one['id']}: {one['given']}, perhaps {one['likely']}" for one in listed[:LISTED])
     journal.finding(Finding("info", "doubtful-labels", message, shown))

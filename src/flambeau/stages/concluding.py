@@ -14,10 +14,11 @@ from flambeau.stages.facts import gather_facts
 from flambeau.stages.judging import Judged, make_scores
 from flambeau.stages.keeping import keep_familiar, keep_result, keep_trainings
 from flambeau.stages.material import Material
+from flambeau.stages.members import Fitted
 from flambeau.stages.mixed.alone import score_parts, tell_parts
 from flambeau.stages.starting.start import keep_seen
 from flambeau.stages.texts.unknown import tell_unknown, unknown_label
-from flambeau.stages.trainings import Fitted, Trainings
+from flambeau.stages.trainings import Trainings
 
 
 def conclude(
@@ -39,9 +40,7 @@ def conclude(
     scores |= judge_decisions(run, material, tested, recipe, journal)
     scores["seconds"] = round(journal.seconds, 2)
     if fitted.threshold:
-        scores["unknown"] = tell_unknown(
-            material, tested, fitted.threshold, journal, bags=len(fitted.trainings)
-        )
+        scores["unknown"] = tell_unknown(material, tested, fitted.threshold, journal)
     if tested.alone:
         scores["parts"] = score_parts(material, tested, recipe)
         values = {metric: score["value"] for metric, score in scores["test"].items()}

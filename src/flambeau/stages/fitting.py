@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from flambeau.data.batches import INIT_STREAM, Batches, mix_seed
 from flambeau.deploy.bundle import Preparation
@@ -16,8 +15,9 @@ from flambeau.errors import ModelError
 from flambeau.evaluation.metrics import higher_is_better
 from flambeau.evaluation.validation import Validation
 from flambeau.models.backbone import freeze_early_layers
-from flambeau.models.build import ModelSpec, build_model, picture_spec, table_spec
+from flambeau.models.build import build_model
 from flambeau.models.forecast_ridge import RidgeForecast, solve_ridge
+from flambeau.models.spec import ModelSpec, picture_spec, table_spec
 from flambeau.models.state_dicts import load_partly
 from flambeau.models.whiten import WhitenFirst, rows_to_whiten
 from flambeau.recipe import Recipe
@@ -30,38 +30,16 @@ from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
 from flambeau.stages.mixed.model import FusionWeights, choose_fusion, wants_fusion
+from flambeau.stages.parts import Parts
 from flambeau.stages.series.feed import forecast_spec, unsolvable
 from flambeau.stages.starting.weights import OwnWeights, StartingWeights, tell_report
 from flambeau.stages.texts.feed import arrangement, choose_text_model
 from flambeau.stages.validating import predict_rows, score_rows
-from flambeau.training.loop import Technique
-from flambeau.training.losses import Loss
 from flambeau.training.precision import lay_out
 from flambeau.training.session import Session
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
-
-
-@dataclass
-class Parts:
-    """Everything that `run_session` takes, for one model on one split."""
-
-    model: nn.Module
-    spec: ModelSpec
-    batches: Batches
-    optimizer: Optimizer
-    loss: Loss
-    technique: Technique
-    session: Session
-    feed: Feed
-    number: int
-    valid_rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    head_changes: list[dict[str, Any]] = field(default_factory=list)
-    # the model that `model` is only the head of, where the head alone is trained, on features
-    whole: nn.Module | None = None
-    # of sharded weights, which cannot be copied later
-    average: nn.Module | None = None
 
 
 def choose_spec(material: Material, preparation: Preparation, recipe: Recipe) -> ModelSpec:
@@ -273,13 +251,18 @@ def fit_whitening(model: nn.Module, feed: Feed, train_rows: np.ndarray) -> None:
         model.fit_filters(feed.gather(torch.from_numpy(rows_to_whiten(train_rows)))[0])
 
 
-def begin_from(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Copy the weights of an earlier run. Raises ModelError where not all of them fit."""
+def begin_from(
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    what: str = "model",
+    equal: str = "model, picture size and columns",
+) -> None:
+    """Copy the weights of an earlier run. Raises ModelError, naming what must be equal, where not all of them fit."""
     report = load_partly(model, tensors)
     if report.missing or report.other_shape or report.unexpected:
         raise ModelError(
-            "the earlier run has another model",
+            f"the earlier run has another {what}",
             got=str(report),
-            expected="the same model, picture size and columns",
+            expected=f"the same {equal}",
             command="flambeau train … --recipe EARLIER_RUN/recipe.yaml",
         )

@@ -9,11 +9,12 @@ from typing import Any
 
 from flambeau.data.dialogue.recognise import looks_like_chat
 from flambeau.data.known.names import is_synthetic
+from flambeau.data.source import quoted
 from flambeau.data.synthetic.make import synthetic_settings
 from flambeau.data.tables.delimited import looks_delimited
 from flambeau.data.texts.files import TEXT_SUFFIXES
 from flambeau.deploy.bundle import Bundle
-from flambeau.errors import RunError
+from flambeau.errors import RecipeError, RunError
 from flambeau.recipe import Choices, Recipe
 from flambeau.records import RunFolder
 from flambeau.stages.chat.flow import resume_chat, train_chat
@@ -57,11 +58,26 @@ def flow_of(recipe: Recipe, source: str) -> Flow | None:
     if task is None and is_synthetic(source) and not Path(source).expanduser().exists():
         task = synthetic_settings(source).get("task")
     plain = Path(source).suffix.lower() in TEXT_SUFFIXES and recipe.data.target is None
+    _refuse_column_of_text(recipe, source)
     if task is None and plain and Path(source).is_file() and not looks_delimited(Path(source)):
         task = "language"
     if task is None and recipe.data.target is None and looks_like_chat(Path(source).expanduser()):
         task = "chat"
     return FLOWS.get(task or "")
+
+
+def _refuse_column_of_text(recipe: Recipe, source: str) -> None:
+    path = Path(source).expanduser()
+    if recipe.task is not None or recipe.data.target is None or path.suffix.lower() not in TEXT_SUFFIXES:
+        return
+    if path.is_file() and not looks_delimited(path):
+        raise RecipeError(
+            "--target names a column, and this file is one plain text without any",
+            where=source,
+            got=recipe.data.target,
+            expected="a text to learn a language from, or a table with columns",
+            command=f"flambeau train {quoted(source)}",
+        )
 
 
 def refuse_start(from_run: Path | None) -> None:

@@ -20,12 +20,12 @@ from flambeau.stages.binary import Validated
 from flambeau.stages.comparing import compare_with_baselines
 from flambeau.stages.inputs import Feed
 from flambeau.stages.material import Material
-from flambeau.stages.series.judging import forecast_scores, naive_of, scale_in, worst_forecasts
+from flambeau.stages.series.judging import WORST, forecast_scores, naive_of, scale_in, worst_forecasts
 from flambeau.stages.small_pixels import small_columns, small_pixels, thin
 from flambeau.stages.texts.feed import judge_texts
 from flambeau.transforms.table import TablePreparation
 
-SMALLEST_PHOTO, MANY_PHOTOS, WORST = 32, 50_000, 24
+SMALLEST_PHOTO, MANY_PHOTOS = 32, 50_000
 # Of a text that is shown among the worst mistakes.
 MOST_LETTERS = 600
 THUMBNAIL_SIDE = 96

@@ -76,14 +76,19 @@ def read_samples(recipe: Recipe, journal: Journal) -> Samples:
     return samples
 
 
-def gather_material(samples: Samples, choices: Choices, machine: Machine, journal: Journal) -> Material:
-    """Choose how to prepare the samples, decode pictures once, find duplicates, check, and choose the rest."""
+def gather_material(
+    samples: Samples, choices: Choices, machine: Machine, journal: Journal, *, compare: bool = True
+) -> Material:
+    """Choose how to prepare the samples, decode pictures once, find duplicates, check, and choose the rest.
+
+    `compare`: whether forms of a model may be compared by training them, which a mere check leaves out.
+    """
     schema = samples.schema
     for finding in samples.findings:
         journal.finding(finding)
     plan_machine(choices, machine, rows=len(samples), schema=schema)
     if schema.source == "series":
-        samples, told, own = gather_series(samples, choices, machine, journal)
+        samples, told, own = gather_series(samples, choices, machine, journal, compare=compare)
         return Material(
             samples, None, Duplicates(np.arange(len(samples))), None, None, samples.findings + told, own
         )
@@ -109,9 +114,7 @@ def gather_material(samples: Samples, choices: Choices, machine: Machine, journa
             choices,
             rows=len(samples),
             number_features=sum(kind in ("number", "boolean", "date") for kind in kinds),
-            category_features=kinds.count("category"),
             task=schema.task,
-            classes=len(schema.classes),
             machine=machine,
         )
     weights = find_own_weights(choices, journal) or find_directory_weights(choices.recipe, journal)

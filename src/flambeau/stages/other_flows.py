@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.errors import RecipeError
+from flambeau.errors import RecipeError, RunError
+from flambeau.planning.named import plan_named
 from flambeau.planning.rules import came_from_person
-from flambeau.recipe import Choices
+from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.describe import options
+from flambeau.records import RunFolder
 from flambeau.schema import Finding
+from flambeau.stages.journal import Journal, Listener
+from flambeau.stages.setting import with_full_paths
+from flambeau.stages.trackers import check_trackers
 
+DATA_OF_TASK = {
+    "language": "the data are one plain text",
+    "chat": "the data are questions and answers",
+}
 OF_SAMPLES = ("image.", "table.", "forecast.", "generate.", "text.", "mixed.", "scan.")
 IDLE_OPTIONS = (
     "data.columns",
@@ -58,6 +67,43 @@ def given_options(choices: Choices) -> dict[str, Any]:
             if value != option.field.get_default(call_default_factory=True):
                 found[key] = value
     return found
+
+
+def begin_texts(source: str, recipe: Recipe, task: str, listener: Listener) -> tuple[Journal, Choices]:
+    """The journal and the choices of a training on texts, with what can be settled before they are read."""
+    journal = Journal(listener)
+    choices = Choices(with_full_paths(recipe, source), journal.choice)
+    plan_named(choices)
+    settle_task(choices, task)
+    check_trackers(choices.recipe)
+    return journal, choices
+
+
+def settle_task(choices: Choices, task: str) -> None:
+    """Fix the task of texts. Raises RecipeError for what is not done for it."""
+    choices.choose("task", task, DATA_OF_TASK[task])
+    refuse_for_texts(choices, task)
+
+
+def check_same_texts(run: RunFolder, fingerprint: str, have: str, now: str, task: str) -> None:
+    """Raises RunError where the data are not those that the run was started with.
+
+    Args:
+        run: that is resumed.
+        fingerprint: of the data as they are.
+        have: what may have changed, and its verb.
+        now: how much there is, in words.
+        task: of the run.
+    """
+    before = run.read_json("data.json")
+    if before["fingerprint"] != fingerprint:
+        raise RunError(
+            f"{have} changed since this run was started, so it cannot go on to the same result",
+            where=before["source"],
+            got=f"{now} now, {before['count']:,} before",
+            expected="the data as they were, or a new run",
+            command=f"flambeau train {before['source']} --task {task}",
+        )
 
 
 def refuse_for_texts(choices: Choices, task: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from flambeau.data.places import state_folder
 from flambeau.data.split import Split
 from flambeau.errors import ModelError, RecipeError, RunError, did_you_mean
-from flambeau.models.build import FORECAST_MODELS, PICTURE_MODELS, TABLE_MODELS, TEXT_MODELS
+from flambeau.models.spec import FORECAST_MODELS, PICTURE_MODELS, TABLE_MODELS, TEXT_MODELS
 from flambeau.planning.machine import limit_memory
 from flambeau.planning.numbers import check_finders, check_passes
 from flambeau.recipe import Recipe

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,23 +16,24 @@ from flambeau.data.split import Split, fold_indices
 from flambeau.deploy.bundle import Preparation
 from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.temperature import fit_temperature
-from flambeau.models.build import ModelSpec, ensemble_spec
 from flambeau.models.fusion import Fusion
 from flambeau.models.joined import Ensemble
+from flambeau.models.spec import ensemble_spec
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import PROBABILITY_TASKS
-from flambeau.stages.binary import Validated, validate_members, with_decisions
+from flambeau.stages.binary import validate_rows, with_decisions
 from flambeau.stages.dividing import target_strata
 from flambeau.stages.engine.head import backbone_features, train_head, train_on_features, why_no_features
 from flambeau.stages.engine.sharing import share_training
 from flambeau.stages.engine.stopping import StopSwitch
 from flambeau.stages.engine.technique import Stage, make_optimizer
 from flambeau.stages.engine.trial import TRIAL
-from flambeau.stages.fitting import Parts, assemble
+from flambeau.stages.fitting import assemble
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal
 from flambeau.stages.judging import Judged, judge_baselines
 from flambeau.stages.material import Material
+from flambeau.stages.members import Fitted, Member, left_out_by_all
 from flambeau.stages.mixed.model import (
     Features,
     encoder_features,
@@ -41,58 +41,12 @@ from flambeau.stages.mixed.model import (
     train_on_encoder_features,
     without_body,
 )
+from flambeau.stages.parts import Parts
 from flambeau.stages.starting.start import Start
-from flambeau.stages.texts.unknown import threshold_of_members
+from flambeau.stages.texts.unknown import threshold_of_validation
 from flambeau.stages.validating import predict_rows
 from flambeau.training.distributed import ALONE, Ranks
-from flambeau.training.loop import Technique
-from flambeau.training.steps import step_with_closure
 from flambeau.transforms.table import TablePreparation
-
-
-def asks_again(technique: Technique) -> bool:
-    """Whether the optimizer asks for its gradients by a closure."""
-    step = technique.step
-    # several processes put a function around it
-    inner = step.args[0] if isinstance(step, partial) else step
-    return inner is step_with_closure
-
-
-@dataclass
-class Member:
-    """One trained model, and how it was fed."""
-
-    module: nn.Module
-    parts: Parts
-    best_epoch: int
-    changes: list[dict[str, Any]]
-
-    def to_json(self) -> dict[str, Any]:
-        """What a repeat must know beside the recipe: the rows that chose the epoch, and what changed on the way."""
-        return {
-            "number": self.parts.number,
-            "epochs": self.parts.technique.epochs,
-            "best_epoch": self.best_epoch,
-            "valid": self.parts.valid_rows.tolist(),
-            "changes": self.changes,
-            "head_changes": self.parts.head_changes,
-            "on_features": self.parts.whole is not None,
-            "asks_again": asks_again(self.parts.technique),
-        }
-
-
-@dataclass
-class Fitted:
-    """A model, one or several judged as one, with what it is fed and how sure it should be."""
-
-    module: nn.Module
-    spec: ModelSpec
-    feed: Feed
-    temperature: float
-    best_epoch: int
-    trainings: list[dict[str, Any]]
-    threshold: float = 0.0
-    validated: Validated | None = None
 
 
 @dataclass
@@ -131,6 +85,11 @@ class Trainings:
     def flip(self) -> bool:
         """Whether a picture's answer is averaged with that of its mirror image."""
         return self.material.pixels is not None and bool(self.recipe.image.flip_average)
+
+    @property
+    def decides_by_threshold(self) -> bool:
+        """Whether validation rows choose a probability from, or a confidence below which, something is answered."""
+        return bool(self.recipe.text.unknown) or self.recipe.evaluation.operating_point not in (None, "half")
 
     @property
     def device(self) -> torch.device:
@@ -189,7 +148,7 @@ class Trainings:
         if not self.encoded.keys() >= set(feed.preparation.pictures):
             self.journal.stage("features", "computing what the frozen body says of each picture")
             self.encoded.clear()
-            self.encoded.update(encoder_features(model, self.material, feed.preparation))
+            self.encoded.update(encoder_features(model, self.material, feed.preparation, self.recipe))
         return self.encoded
 
     def predict(self, module: nn.Module, feed: Feed, rows: np.ndarray) -> np.ndarray:
@@ -237,10 +196,16 @@ class Trainings:
     def divide_into_bags(
         self, train_rows: np.ndarray, valid_rows: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Train and validation rows of each bag; without bags, or with too few groups for them, those given."""
+        """Train and validation rows of each bag; without bags, or with too few groups for them, those given.
+
+        Where a threshold is chosen, all bags leave out the same rows and differ by their seeds alone, which is enough
+        (Lakshminarayanan et al. 2017, "Deep Ensembles"): a threshold of the average needs rows that none of them knows.
+        """
         bags = self.recipe.training.bags or 1
         if bags == 1:
             return [(train_rows, valid_rows)]
+        if len(valid_rows) and self.decides_by_threshold:
+            return [(train_rows, valid_rows)] * bags
         pool = np.union1d(train_rows, valid_rows)
         groups = None if self.material.groups is None else self.material.groups[pool]
         bags = min(bags, len(pool) if groups is None else len(np.unique(groups)))
@@ -253,23 +218,39 @@ class Trainings:
     def join(self, members: list[Member]) -> Fitted:
         """The models of one split as one, calibrated where that can be done honestly.
 
-        Validation rows of a bag are known to the other bags, so the average of several is left as it is: averaging
-        softens probabilities by itself.
+        The average of several is left as it is: averaging softens probabilities by itself, and sharper ones would be
+        too sure of what is unlike the training data, where averages are at their best.
         """
         first = members[0]
         task = self.material.samples.schema.task
-        temperature = 1.0
-        valid_rows = first.parts.valid_rows
-        if self.ranks.first and len(members) == 1 and len(valid_rows) and task in PROBABILITY_TASKS:
-            predictions = self.predict(first.module, first.parts.feed, valid_rows)
-            temperature = fit_temperature(predictions, self.material.samples.targets[valid_rows])
         whole = first.module if len(members) == 1 else Ensemble(member.module for member in members).eval()
         spec = ensemble_spec([member.parts.spec for member in members])
         best = round(median(member.best_epoch for member in members))
         told = [member.to_json() for member in members]
-        threshold = threshold_of_members(self, members, temperature)
-        validated = validate_members(self, members, temperature)
-        return Fitted(whole, spec, first.parts.feed, temperature, best, told, threshold, validated)
+        fitted = Fitted(whole, spec, first.parts.feed, 1.0, best, told)
+        unseen = self.unseen(members, whole) if self.ranks.first and task in PROBABILITY_TASKS else None
+        if unseen is None:
+            return fitted
+        rows, raw = unseen
+        if len(members) == 1:
+            fitted.temperature = fit_temperature(raw, self.material.samples.targets[rows])
+        predictions = apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")
+        fitted.threshold = threshold_of_validation(self, rows, predictions)
+        fitted.validated = validate_rows(self, rows, predictions)
+        return fitted
+
+    def unseen(self, members: list[Member], whole: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
+        """Validation rows with predictions of a model that was not trained on them; None where a member has none.
+
+        Of the model as a whole where all members left out the same rows; else each member's own for its rows.
+        """
+        if not all(len(member.parts.valid_rows) for member in members):
+            return None
+        first = members[0].parts
+        if left_out_by_all(members):
+            return first.valid_rows, self.predict(whole, first.feed, first.valid_rows)
+        found = [self.predict(one.module, one.parts.feed, one.parts.valid_rows) for one in members]
+        return np.concatenate([one.parts.valid_rows for one in members]), np.concatenate(found)
 
     def judge(self, fitted: Fitted, split: Split) -> Judged:
         """Predictions of the model and of the baselines on the test part of a split."""

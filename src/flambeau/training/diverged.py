@@ -114,9 +114,9 @@ class FiniteWatch:
 
     def look_at_loss(self, outputs: Any, targets: Tensor, value: Tensor) -> None:
         """Look at the targets and at the loss of finite outputs."""
-        if not _are_finite(targets):
+        if not are_finite(targets):
             self._note("the targets")
-        elif not _are_finite(value):
+        elif not are_finite(value):
             self._note("the loss itself, of finite outputs")
 
     def look_at_gradients(self) -> None:
@@ -131,7 +131,7 @@ class FiniteWatch:
             self._note(f"the gradient that {name} hands on" if handed_on else f"the gradient at {name}")
             return
         for name, parameter in self._model.named_parameters():
-            if parameter.grad is not None and not _are_finite(parameter.grad):
+            if parameter.grad is not None and not are_finite(parameter.grad):
                 owner, _, own = name.rpartition(".")
                 self._note(f"the gradient of {own} in {self._title(self._model.get_submodule(owner))}")
                 return
@@ -139,7 +139,7 @@ class FiniteWatch:
     def look_at_weights(self) -> None:
         """Look at the parameters after a step."""
         for name, parameter in self._model.named_parameters():
-            if not _are_finite(parameter):
+            if not are_finite(parameter):
                 owner, _, own = name.rpartition(".")
                 module = self._model.get_submodule(owner)
                 self._note(f"{own} of {self._title(module)}, after a step from finite gradients")
@@ -149,18 +149,17 @@ class FiniteWatch:
         self.found = self.found or found
 
     def _title(self, module: nn.Module) -> str:
-        name = self._names[module]
-        return f"'{name}' ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
+        return layer_title(self._names[module], module)
 
     def _look_at_inputs(self, module: nn.Module, inputs: Any) -> None:
-        if not _are_finite(inputs):
+        if not are_finite(inputs):
             self._note("the inputs of the model")
 
     def _follow_inputs(self, module: nn.Module, inputs: Any) -> None:
         self._follow(inputs, True, self._title(module))
 
     def _look_at_output(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not _are_finite(output):
+        if not are_finite(output):
             self._note(f"the output of {self._title(module)}")
         self._follow(output, False, f"the output of {self._title(module)}")
 
@@ -173,10 +172,15 @@ class FiniteWatch:
 
     def _gradient_hook(self, tensor: int, handed_on: bool, name: str) -> Callable[[Tensor], None]:
         def look(gradient: Tensor) -> None:
-            if not _are_finite(gradient):
+            if not are_finite(gradient):
                 self._bad_gradients.append((tensor, handed_on, name))
 
         return look
+
+
+def layer_title(name: str, module: nn.Module) -> str:
+    """What a module, by its name in the model, is called in messages."""
+    return f"'{name}' ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
 
 
 def first_not_finite(
@@ -273,7 +277,8 @@ def _tensors_in(values: Any) -> Iterator[Tensor]:
         yield from _tensors_in(list(values.values()))
 
 
-def _are_finite(values: Any) -> bool:
+def are_finite(values: Any) -> bool:
+    """Whether all numbers of the tensors in this value, however deep they lie, are finite."""
     return all(
         bool(torch.isfinite(tensor.detach()).all())
         for tensor in _tensors_in(values)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 SECONDS_A_DAY = 86_400
 SECONDS_A_WEEK = 604_800
-SECONDS_A_YEAR = 31_556_952  # 365.2425 days, the mean year of the Gregorian calendar
 LARGEST_LOG_VALUE = 80.0
 MONDAY = 4 * SECONDS_A_DAY  # 1970 began on a Thursday
-MONTHS_A_YEAR = 12
 
 
 @dataclass(frozen=True)
@@ -277,3 +275,12 @@ def times_to_come(last: int, unit: str, step: int, count: int) -> np.ndarray:
     ):
         days_in = lengths - 1
     return (months.astype("datetime64[D]").astype(np.int64) + days_in) * SECONDS_A_DAY + clock
+
+
+def moments_in_words(times: np.ndarray, to: Literal["m", "s"] = "s") -> tuple[str, ...]:
+    """(n,) seconds since 1970 as people write them, to the minute or second; days alone where all are midnights."""
+    moments = np.asarray(times, dtype=np.int64).astype("datetime64[s]")
+    days = moments.astype("datetime64[D]")
+    if (days == moments).all():
+        return tuple(str(day) for day in days)
+    return tuple(str(moment).replace("T", " ") for moment in moments.astype(f"datetime64[{to}]"))

@@ -43,11 +43,6 @@ class TablePreparation:
         return tuple(feature.cardinality for feature in self.categories)
 
     @property
-    def number_names(self) -> tuple[str, ...]:
-        """A name for each number feature, such as "age" or "sold (month)"."""
-        return tuple(f.column if f.part == "value" else f"{f.column} ({f.part})" for f in self.numbers)
-
-    @property
     def category_names(self) -> tuple[str, ...]:
         """The column of each category feature."""
         return tuple(feature.column for feature in self.categories)

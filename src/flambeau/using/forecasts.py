@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from flambeau.deploy.forecasts import BATCH, answer_windows, series_facts, windo
 from flambeau.errors import DataError
 from flambeau.evaluation.forecast_intervals import forecast_intervals
 from flambeau.evaluation.forecasts import ForecastScale, fit_scale, window_scores
-from flambeau.evaluation.metrics import main_metric
+from flambeau.evaluation.metrics import main_metric, task_metrics
 from flambeau.recipe import Recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
@@ -71,9 +72,9 @@ def evaluate_forecasts(
     return {
         "task": "forecast",
         "rows": {"train": 0, "valid": 0, "test": len(rows)},
-        "test": intervals,
+        "test": {name: intervals[name] for name in task_metrics("forecast") if name in intervals},
         "baselines": {},
-        "method": f"all windows of {source}",
+        "method": f"all windows of {Path(source).name}",
         "metric": main_metric("forecast"),
         "verdict": "",
         "classes": [],

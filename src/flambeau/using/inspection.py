@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.errors import ModelError, UsageError
 from flambeau.insight.layers import LayerTable, layer_table
+from flambeau.models.chat import ChatModel
 from flambeau.models.own import digest_of, load_own_class, own_arguments
 from flambeau.records import RunFolder
 from flambeau.transforms.corpus import CorpusPreparation
+from flambeau.transforms.dialogue import ChatPreparation
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
@@ -29,7 +31,22 @@ SHAPE = re.compile(r"(?P<sizes>\d+(x\d+)*)(:(?P<kind>int|float))?", re.IGNORECAS
 def inspect_run(run: RunFolder, batch: int = 1) -> LayerTable:
     """The layers of a run's model, or of a stored version, for a batch of what it takes."""
     bundle = load_bundle(run.model)
-    return layer_table(bundle.module, inputs_of(bundle, batch))
+    module = bundle.module
+    if isinstance(module, ChatModel) and module.writer is not None:
+        module = BothNets(module.finder, module.writer)
+    return layer_table(module, inputs_of(bundle, batch))
+
+
+class BothNets(nn.Module):
+    """A chatbot's nets side by side: what finds answers, and what writes them."""
+
+    def __init__(self, finder: nn.Module, writer: nn.Module) -> None:
+        super().__init__()
+        self.finder, self.writer = finder, writer
+
+    def forward(self, questions: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Pieces of questions, and tokens → similarities with all answers, and logits of the next tokens."""
+        return self.finder(questions), self.writer(tokens)
 
 
 def inputs_of(bundle: Bundle, batch: int) -> list[Tensor]:
@@ -45,8 +62,12 @@ def inputs_of(bundle: Bundle, batch: int) -> list[Tensor]:
         return [past, ahead] if preparation.future else [past]
     if isinstance(preparation, CorpusPreparation):
         return [torch.zeros(batch, preparation.context, dtype=torch.int64)]
-    if not isinstance(preparation, TablePreparation):
-        raise UsageError("the layers of a chatbot are not listed", expected="a model of another kind")
+    if isinstance(preparation, ChatPreparation):
+        # of the longest questions; ones, as zeros would be padding
+        questions = torch.ones(batch, preparation.pieces.length, dtype=torch.int64)
+        tokens = torch.ones(batch, preparation.length, dtype=torch.int64)
+        return [questions, tokens] if bundle.spec.arguments["writer"] else [questions]
+    assert isinstance(preparation, TablePreparation)
     inputs = []
     if preparation.has_cells:
         inputs.append(torch.zeros(batch, len(preparation.numbers)))

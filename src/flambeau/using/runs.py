@@ -62,7 +62,7 @@ def check(source: str, recipe: Recipe, listener: Listener = _silent) -> CheckRep
     trust_own_data(source)
     samples = read_samples(choices.recipe, journal)
     machine = describe_machine(resolve_device(recipe.device))
-    material = gather_material(samples, choices, machine, journal)
+    material = gather_material(samples, choices, machine, journal, compare=False)
     return CheckReport(material.samples.schema, len(material.samples), material.findings)
 
 
@@ -123,7 +123,7 @@ def evaluate(run: RunFolder, source: str | None = None, listener: Listener = _si
         "rows": {"train": 0, "valid": 0, "test": len(rows)},
         "test": intervals,
         "baselines": {},
-        "method": f"all of {source}",
+        "method": f"all of {Path(source).name}",
         "metric": main_metric(task),
         "verdict": "",
         "classes": list(bundle.schema.classes),

@@ -41,8 +41,9 @@ def divide_places(length: int, train: float, valid: float) -> tuple[Places, Plac
     """
     border, chosen = round(length * (train + valid)), round(length * valid)
     count = max(1, min(MOST_BLOCKS, chosen // FEWEST_CHARACTERS_A_BLOCK))
-    middles = (round(border * (2 * number + 1) / (2 * count)) for number in range(count))
-    blocks = [(middle - chosen // count // 2, middle + chosen // count - chosen // count // 2) for middle in middles]
+    size = chosen // count
+    starts = [round(border * (2 * number + 1) / (2 * count)) - size // 2 for number in range(count)]
+    blocks = [(start, start + size) for start in starts]
     begins, ends = [0, *(end for _, end in blocks)], [*(begin for begin, _ in blocks), border]
     return list(zip(begins, ends, strict=True)), blocks, [(border, length)]
 
@@ -85,10 +86,7 @@ class WindowBatches:
 
     @property
     def windows(self) -> list[int]:
-        """Windows an epoch of each piece.
-
-        The first may begin anywhere in the length of a window, and one token more is a target.
-        """
+        """Windows an epoch of each piece; one or two more would fit, which leaves the first its choice of a place."""
         return [max(int(length > self.context), length // self.context - 1) for length in self.lengths]
 
     def __len__(self) -> int:
@@ -100,8 +98,8 @@ class WindowBatches:
         places, before = [], 0
         for length, count in zip(self.lengths, self.windows, strict=True):
             if count:
-                most = min(self.context, length - self.context * count)
-                first = int(torch.randint(most, (1,), generator=generator))
+                spare = length - self.context * count
+                first = int(torch.randint(spare, (1,), generator=generator))
                 places.append(before + first + self.context * torch.arange(count))
             before += length
         together = torch.cat(places)

@@ -9,7 +9,7 @@ from flambeau.data.known.named import place_of
 from flambeau.data.source import core_errors
 from flambeau.data.tables.table import TABLE_SUFFIXES, read_table
 from flambeau.data.texts.files import TEXT_SUFFIXES, decode_text
-from flambeau.errors import DataError, did_you_mean
+from flambeau.errors import DataError, did_you_mean, nearest_file
 from flambeau.recipe import Recipe
 from flambeau.schema import Finding
 
@@ -31,10 +31,8 @@ def open_corpus(recipe: Recipe, fewest: int = FEWEST_CHARACTERS) -> tuple[str, t
     source = Path(place_of(given)).expanduser()
     if not source.exists():
         beside = [entry.name for entry in source.parent.iterdir()] if source.parent.is_dir() else []
-        hint = did_you_mean(source.name, beside)
-        raise DataError(
-            f"there is no '{given}'", expected=EXPECTED, hint=hint if hint.startswith("did") else ""
-        )
+        hint = nearest_file(source.name, beside)
+        raise DataError(f"there is no '{given}'", expected=EXPECTED, hint=hint)
     # a .txt file may be a table too, but only where a column is named
     plain = source.suffix.lower() in TEXT_SUFFIXES and recipe.data.target is None
     if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES and not plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,14 @@ class ReadDialogues(Dialogues):
     """Questions and answers, and what was found in reading them."""
 
     findings: tuple[Finding, ...] = ()
+
+
+def dialogues_digest(dialogues: Dialogues) -> str:
+    """A fingerprint of all questions and answers."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (dialogues.questions, dialogues.right, dialogues.tags, dialogues.answers):
+        digest.update(repr(part).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def check_entries(entries: list[Entry], source: str, max_pairs: int) -> ReadDialogues:

@@ -16,7 +16,7 @@ from flambeau.data.dialogue.shapes import (
     read_entries,
 )
 from flambeau.data.tables.table import TABLE_SUFFIXES
-from flambeau.errors import DataError, did_you_mean
+from flambeau.errors import DataError, nearest_file
 
 MOST_BYTES = 64 * 2**20
 
@@ -30,10 +30,8 @@ def read_dialogues(source: str, max_pairs: int) -> ReadDialogues:
     path = Path(source).expanduser()
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside)
-        raise DataError(
-            f"there is no '{source}'", expected=EXPECTED, hint=hint if hint.startswith("did") else ""
-        )
+        hint = nearest_file(path.name, beside)
+        raise DataError(f"there is no '{source}'", expected=EXPECTED, hint=hint)
     files = chat_files(path)
     if not files:
         raise DataError(

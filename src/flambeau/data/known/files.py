@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,26 +188,31 @@ def _load_lsun(place: Path, download: bool) -> Listed:
 
     torchvision's own reader pickles a list of keys into the present folder, so the databases are opened here.
     """
+    bases = sorted(path for path in place.glob("*_lmdb") if path.is_dir())
+    if not bases:
+        raise FileNotFoundError(f"there is no {place}/bedroom_train_lmdb or the like")
     import lmdb  # type: ignore[import-not-found]  # installed by whoever has LSUN
 
     names: list[str] = []
     parts: list[str] = []
-    root = cache_folder() / "known" / "lsun-files"
-    bases = sorted(place.glob("*_lmdb"))
-    if not bases:
-        raise FileNotFoundError(f"there is no {place}/bedroom_train_lmdb or the like")
+    # databases at another place may be others
+    own = hashlib.blake2b(str(place.resolve()).encode(), digest_size=8).hexdigest()
+    root = cache_folder() / "known" / "lsun-files" / own
     for base in bases:
         kind, _, split = base.name.removesuffix("_lmdb").rpartition("_")
         folder = root / kind / split
         folder.mkdir(parents=True, exist_ok=True)
         options = {"readonly": True, "lock": False, "readahead": False, "map_size": LSUN_MAP_BYTES}
-        with lmdb.open(str(base), **options) as store, store.begin() as reader:
-            for number, (_, content) in enumerate(reader.cursor()):
-                file = folder / f"{number:08d}.webp"
-                if not file.is_file() or file.stat().st_size != len(content):
-                    file.write_bytes(bytes(content))
-                names.append(file.relative_to(root).as_posix())
-                parts.append("train" if split == "train" else "test")
+        try:
+            with lmdb.open(str(base), **options) as store, store.begin() as reader:
+                for number, (_, content) in enumerate(reader.cursor()):
+                    file = folder / f"{number:08d}.webp"
+                    if not file.is_file() or file.stat().st_size != len(content):
+                        file.write_bytes(bytes(content))
+                    names.append(file.relative_to(root).as_posix())
+                    parts.append("train" if split == "train" else "test")
+        except lmdb.Error as error:
+            raise ValueError(f"{base} is no database that lmdb reads: {error}") from error
     classes = np.array([name.split("/")[0] for name in names], dtype=object)
     return Listed(root, names, {"class": classes}, parts)
 

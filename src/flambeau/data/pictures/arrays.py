@@ -18,7 +18,6 @@ import numpy as np
 
 ARRAY_SUFFIXES = (".npz", ".npy")
 IDX_IMAGES = "idx3-ubyte"
-IDX_LABELS = "idx1-ubyte"
 PART_OF_WORD = {"train": "train", "valid": "valid", "val": "valid", "test": "test", "t10k": "test"}
 
 _MOST_CHANNELS = 64

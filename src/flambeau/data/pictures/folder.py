@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from flambeau.data.listing import Skipped, is_readme, walk_files
+from flambeau.data.listing import MOST_LISTED, Skipped, is_readme, walk_files
 from flambeau.data.pictures.archive import is_archive
-from flambeau.data.pictures.arrays import is_idx
+from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
 from flambeau.data.pictures.image import PICTURE_SUFFIXES
 from flambeau.data.scans.scans import is_unnamed_scan
 from flambeau.data.tables.spelling import number_of
@@ -32,13 +32,11 @@ PART_FOLDERS = {
 }
 LABELS_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 
-_ARRAY_SUFFIXES = (".npz", ".npy")
 _SCENE = re.compile(
     r"(?:^|[^a-z])(patient|subject|participant|person|case|scene|series)[ _-]?([a-z]{0,2}[0-9]+)(?![0-9])",
     re.IGNORECASE,
 )
 _BIDS = re.compile(r"(?:^|[/_])(sub)-([0-9a-zA-Z]+)(?=[/_.])")
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def scan_folder(folder: Path) -> FolderScan:
     tables = tuple(
         name for name in top_level if name.lower().endswith(LABELS_SUFFIXES) and not is_readme(name)
     )
-    arrays = tuple(name for name in top_level if is_idx(Path(name)) or name.lower().endswith(_ARRAY_SUFFIXES))
+    arrays = tuple(name for name in top_level if is_idx(Path(name)) or name.lower().endswith(ARRAY_SUFFIXES))
     if not (pictures or tables or arrays):
         raise DataError(
             "there are no pictures and no tables in this folder",
@@ -129,13 +127,13 @@ def _count_pictures(folder: Path) -> int:
 
 def _is_useful(name: str) -> bool:
     lowered = name.lower()
-    suffixes = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *_ARRAY_SUFFIXES)
+    suffixes = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *ARRAY_SUFFIXES)
     return (lowered.endswith(suffixes) or is_idx(Path(name))) and not is_readme(name)
 
 
 def _left_out(files: Sequence[str], hidden: dict[str, int]) -> tuple[Finding, ...]:
     findings = []
-    known = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *_ARRAY_SUFFIXES)
+    known = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *ARRAY_SUFFIXES)
     other = [name for name in files if not name.lower().endswith(known) and not is_idx(Path(name))]
     if other and len(other) < len(files):
         suffixes = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in other)
@@ -145,7 +143,7 @@ def _left_out(files: Sequence[str], hidden: dict[str, int]) -> tuple[Finding, ..
                 "info",
                 "other-files",
                 f"left out: {number_of(len(other), 'file')} not of a known kind ({kinds})",
-                tuple(other[:_SHOWN]),
+                tuple(other[:MOST_LISTED]),
             )
         )
     with_pictures = tuple(f"{name} ({count} pictures)" for name, count in hidden.items() if count)
@@ -154,7 +152,7 @@ def _left_out(files: Sequence[str], hidden: dict[str, int]) -> tuple[Finding, ..
             f"left out: {number_of(len(with_pictures), 'hidden folder')} with pictures; "
             "rename a folder without its leading dot to use it"
         )
-        findings.append(Finding("warning", "hidden-folders", message, with_pictures[:_SHOWN]))
+        findings.append(Finding("warning", "hidden-folders", message, with_pictures[:MOST_LISTED]))
     return tuple(findings)
 
 
@@ -191,7 +189,7 @@ def _part_folders(scan: FolderScan, part_of: dict[str, str]) -> ClassFolders | N
     findings = list(_loose_finding(tuple(loose)))
     if other:
         message = f"left out: {number_of(sum(other.values()), 'picture')} beside the folders of the parts"
-        findings.append(Finding("warning", "beside-parts", message, tuple(other)[:_SHOWN]))
+        findings.append(Finding("warning", "beside-parts", message, tuple(other)[:MOST_LISTED]))
     has_several = len(set(parts)) > 1
     classes = tuple(name.split("/")[1] for name in names)
     return ClassFolders(tuple(names), classes, np.array(parts) if has_several else None, tuple(findings))
@@ -201,7 +199,7 @@ def _loose_finding(loose: tuple[str, ...]) -> tuple[Finding, ...]:
     if not loose:
         return ()
     message = f"left out: {number_of(len(loose), 'picture')} in no class folder"
-    return (Finding("warning", "pictures-without-class", message, loose[:_SHOWN]),)
+    return (Finding("warning", "pictures-without-class", message, loose[:MOST_LISTED]),)
 
 
 def name_keys(names: Sequence[str]) -> list[str]:

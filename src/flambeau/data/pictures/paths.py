@@ -95,12 +95,17 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def path_findings(name: str, refused: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """What is told of paths of a column that give no picture."""
+def path_findings(name: str, refused: Mapping[str, Sequence[str]], empty: int = 0) -> list[Finding]:
+    """What is told of paths of a column that give no picture; `empty`: rows that name none."""
     if not refused:
-        return []
+        if not empty:
+            return []
+        rows = number_of(empty, "row names", "rows name")
+        message = f"'{name}': {rows} no picture; the model is told that there is none"
+        return [Finding("info", "no-pictures", message)]
     reasons = ", ".join(f"{len(paths):,} by {_REASONS[code]}" for code, paths in refused.items())
-    count = sum(map(len, refused.values()))
+    count = sum(map(len, refused.values())) + empty
+    reasons += f", {empty:,} by empty cells" if empty else ""
     message = (
         f"'{name}': {number_of(count, 'row')} without a picture ({reasons}); the rows are kept, and the model is told "
         "that the picture is not there"

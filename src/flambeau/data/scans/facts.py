@@ -11,6 +11,11 @@ from flambeau.data.scans.scans import FileSize
 from flambeau.data.tables.spelling import number_of
 from flambeau.schema import Finding, PictureFacts
 
+AFFINES = {
+    "silent": "whose affine tells no axes of the body: taken as stored, so sides may be swapped",
+    "oblique": "more than 30° off the axes of the body: turned to the nearest ones, and not resampled",
+}
+
 
 def common_facts(sizes: Sequence[FileSize]) -> PictureFacts:
     """Largest number of channels and bits, median size; the kind of scans, if any."""
@@ -50,6 +55,11 @@ def scan_findings(sizes: Sequence[FileSize], names: Sequence[str]) -> tuple[Find
             "of each is used"
         )
         findings.append(Finding("info", "several-volumes", message, tuple(several[:20])))
+    for odd, told in AFFINES.items():
+        names_of_odd = [name for one, name in zip(sizes, names, strict=True) if one.affine == odd]
+        if names_of_odd:
+            message = f"{number_of(len(names_of_odd), 'NIfTI volume')} {told}"
+            findings.append(Finding("info", f"{odd}-affines", message, tuple(names_of_odd[:20])))
     framed = [name for one, name in zip(sizes, names, strict=True) if one.kind == "dicom" and one.depth > 1]
     if framed:
         message = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from nibabel import Nifti1Header, Nifti2Header
@@ -34,6 +34,8 @@ NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
 NIFTI1_MARK, NIFTI1_PAIR, NIFTI2_MARK = b"n+1\0", b"ni1\0", b"n+2\0"
 LARGEST_OFFSET = 2**24
 READ_BYTES = 2**22
+# Axes of which one lies in the plane of the others tell no volume; scanners tilt slices by less than this angle.
+FLAT, MOST_OBLIQUE = 1e-3, math.radians(30)
 # Numbers of the axes of a volume that was turned to right, front, up (RAS+).
 SCAN_AXES: dict[str, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
 
@@ -105,6 +107,23 @@ def nifti_size(source: str | Path | BinaryIO) -> tuple[int, int, int, int, int]:
         lengths = [shape[int(np.flatnonzero(turned == way)[0])] for way in range(3)]
         deep = header.get_data_dtype().itemsize > 1 or _scaling(header) != (1.0, 0.0)
         return lengths[1], lengths[0], 16 if deep else 8, lengths[2], volumes
+
+
+def affine_of_nifti(source: str | Path | BinaryIO) -> Literal["", "silent", "oblique"]:
+    """What is odd about where a volume lies: "silent" tells no axes of the body, "oblique" lies far between them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `nifti_size`.
+    """
+    with readable_scan(source, NiftiError, "NIfTI") as file:
+        affine = _read_header(file)[0].get_best_affine()
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if not np.isfinite(affine).all() or (lengths == 0).any():
+            return "silent"
+        directions = affine[:3, :3] / lengths
+        if abs(np.linalg.det(directions)) < FLAT:
+            return "silent"
+        return "oblique" if np.abs(directions).max(axis=0).min() < math.cos(MOST_OBLIQUE) else ""
 
 
 def decode_nifti(

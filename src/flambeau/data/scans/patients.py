@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from flambeau.data.listing import MOST_LISTED
 from flambeau.data.pictures.folder import name_keys
 from flambeau.data.samples import PictureFiles
 from flambeau.data.scans.scans import dicom_functions, scan_kind
@@ -26,7 +28,6 @@ SWITCH_OFF = "--set split.patients=false switches this off"
 _FIRST_CODE = 2**62
 _MOST = 0.9
 _THREADS = min(8, (os.cpu_count() or 1) + 2)
-_SHOWN = 20
 
 
 def find_patients(
@@ -42,29 +43,30 @@ def find_patients(
     if not wanted:
         return None, ()
     told: list[Finding] = []
-    tags, burned = _read_tags(pictures)
+    tags, series, burned = _read_tags(pictures)
+    told += _tell_series(series, tags)
     if burned:
         message = (
             f"{number_of(len(burned), 'DICOM file')} say that words are burned into their pixels, often names: pixels "
             "go into the cache and into the report's thumbnails as they are"
         )
-        told.append(Finding("warning", "burned-in-words", message, burned[:_SHOWN]))
-    for keys, source in ((tags, "DICOM tags tell"), (name_keys(tails), "file names tell")):
+        told.append(Finding("warning", "burned-in-words", message, burned[:MOST_LISTED]))
+    for keys, of_tags in ((tags, "patients"), (series, "series"), (name_keys(tails), "")):
         named = [key for key in keys if key]
         distinct = len(set(named))
         if not named or len(named) < _MOST * len(keys):
             continue
-        if distinct == 1 and source.startswith("DICOM") and len(named) > 1:
+        if distinct == 1 and of_tags == "patients" and len(named) > 1:
             message = (
                 "all DICOM files name one patient, so nothing keeps patients apart (anonymised, perhaps)"
             )
             told.append(Finding("warning", "one-patient", message))
         if 1 < distinct < len(named):
-            word = "patients" if source.startswith("DICOM") else f"values of '{named[0].split()[0]}'"
-            message = (
-                f"{source} {distinct:,} {word}; pictures of one stay on one side of the split ({SWITCH_OFF})"
-            )
-            shown = () if source.startswith("DICOM") else tuple(sorted(set(named))[:_SHOWN])
+            words = f"DICOM tags tell {distinct:,} {of_tags}"
+            if not of_tags:
+                words = f"file names tell {distinct:,} values of '{named[0].split()[0]}'"
+            message = f"{words}; pictures of one stay on one side of the split ({SWITCH_OFF})"
+            shown = () if of_tags else tuple(sorted(set(named))[:MOST_LISTED])
             told.append(Finding("info", "groups", message, shown))
             return person_codes(keys, pictures.names), tuple(told)
     return None, tuple(told)
@@ -82,24 +84,44 @@ def are_person_codes(groups: np.ndarray | None) -> bool:
     return groups is not None and len(groups) > 0 and int(groups.min()) >= _FIRST_CODE
 
 
-def _read_tags(pictures: PictureFiles) -> tuple[list[str], tuple[str, ...]]:
-    """A digest of each file's patient, "" without one; and the names of files that say that words are burned in."""
+def _tell_series(series: Sequence[str], patients: Sequence[str]) -> list[Finding]:
+    """Say that slices of one series, a file each, are samples of their own and no volumes."""
+    counts = Counter(one for one in series if one)
+    slices = {one: count for one, count in counts.items() if count > 1}
+    if not slices:
+        return []
+    people = len({who for who, one in zip(patients, series, strict=True) if one in slices and who})
+    of_people = f" of {number_of(people, 'patient')}" if people else ""
+    message = (
+        f"{sum(slices.values()):,} DICOM files belong to {len(slices):,} series{of_people}, of several files each "
+        "(slices or views): every file is a sample of its own, and slices are not joined into volumes. For one answer "
+        "a volume, convert each series into one NIfTI file (dcm2niix does)"
+    )
+    return [Finding("info", "dicom-series", message)]
+
+
+def _read_tags(pictures: PictureFiles) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """Digests of each file's patient and series, "" without one; the names of files with words burned in."""
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(_read_tag, (pictures.path(i) for i in range(len(pictures))), chunksize=64))
-    burned = tuple(name for name, (_, words) in zip(pictures.names, found, strict=True) if words)
-    return [patient for patient, _ in found], burned
+    burned = tuple(name for name, (*_, words) in zip(pictures.names, found, strict=True) if words)
+    return [patient for patient, *_ in found], [series for _, series, _ in found], burned
 
 
-def _read_tag(path: Path) -> tuple[str, bool]:
+def _read_tag(path: Path) -> tuple[str, str, bool]:
     if scan_kind(path) != "dicom":
-        return "", False
+        return "", "", False
     dicom_functions()
     from flambeau.data.scans.dicom import dicom_tags
 
     try:
-        header = dicom_tags(path, ["PatientID", "BurnedInAnnotation"])
-        patient = str(header.get("PatientID") or "").strip()
+        header = dicom_tags(path, ["PatientID", "SeriesInstanceUID", "BurnedInAnnotation"])
+        patient, series = (str(header.get(name) or "").strip() for name in ("PatientID", "SeriesInstanceUID"))
         burned = str(header.get("BurnedInAnnotation") or "") == "YES"
     except Exception:  # pydicom raises anything for a damaged file; decoding tells of it, by its name
-        return "", False
-    return hashlib.blake2b(patient.encode(), digest_size=16).hexdigest() if patient else "", burned
+        return "", "", False
+    return _digest(patient), _digest(series), burned
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest() if text else ""

@@ -19,6 +19,7 @@ from flambeau.data.pictures.load import load_picture
 from flambeau.transforms.scan import ScanReading
 
 ScanKind = Literal["", "dicom", "nifti"]
+OddAffine = Literal["", "silent", "oblique"]
 
 _DICOM_MARK_AT = 128
 _START_BYTES = 352
@@ -34,6 +35,7 @@ class FileSize:
         kind: "" for a picture.
         depth: slices or frames; 1 for a picture.
         volumes: of a NIfTI file with a fourth dimension; 1 otherwise.
+        affine: what is odd about where a NIfTI volume lies; "" for nothing.
     """
 
     height: int
@@ -43,6 +45,7 @@ class FileSize:
     kind: ScanKind = ""
     depth: int = 1
     volumes: int = 1
+    affine: OddAffine = ""
 
 
 def kind_of_bytes(start: bytes) -> ScanKind:
@@ -138,7 +141,7 @@ def size_of_any(source: str | Path | BinaryIO) -> FileSize:
         return FileSize(height, width, channels, bits, kind, frames)
     if kind == "nifti":
         height, width, bits, slices, volumes = nifti_functions()[1](source)
-        return FileSize(height, width, 1, bits, kind, slices, volumes)
+        return FileSize(height, width, 1, bits, kind, slices, volumes, nifti_functions()[2](source))
     return FileSize(*picture_size(source))
 
 
@@ -154,8 +157,10 @@ def dicom_functions() -> tuple[Callable[..., np.ndarray], Callable[..., tuple[in
 
 
 @cache
-def nifti_functions() -> tuple[Callable[..., np.ndarray], Callable[..., tuple[int, int, int, int, int]]]:
-    """`load_nifti` and `nifti_size`."""
-    from flambeau.data.scans.nifti import load_nifti, nifti_size
+def nifti_functions() -> tuple[
+    Callable[..., np.ndarray], Callable[..., tuple[int, int, int, int, int]], Callable[..., OddAffine]
+]:
+    """`load_nifti`, `nifti_size` and `affine_of_nifti`."""
+    from flambeau.data.scans.nifti import affine_of_nifti, load_nifti, nifti_size
 
-    return load_nifti, nifti_size
+    return load_nifti, nifti_size, affine_of_nifti

@@ -8,7 +8,6 @@ from flambeau.data.samples import Samples
 from flambeau.data.series.windows import usable_origins
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
-from flambeau.recipe import Recipe
 from flambeau.schema import Finding
 
 LAGS = 3
@@ -22,19 +21,19 @@ FEWEST_ROWS = 20
 FEWEST_OBSERVED = 0.5
 
 
-def check_series(samples: Samples, recipe: Recipe) -> list[Finding]:
+def check_series(samples: Samples) -> list[Finding]:
     """All findings about the values of time series, errors first.
 
     Args:
         samples: with their windows.
-        recipe: for the parts that were left out.
     """
     series, facts = samples.series, samples.schema.series
     assert series is not None and facts is not None
     findings = []
     lengths = np.diff(series.starts)
     if lengths.max(initial=0) < FEWEST_ROWS:
-        message = f"{number_of(int(lengths.max(initial=0)), 'row')} are too few to train, choose and test a forecast"
+        few = number_of(int(lengths.max(initial=0)), "row is", "rows are")
+        message = f"{few} too few to train, choose and test a forecast"
         findings.append(Finding("error", "too-few-rows", message))
     targets = series.values[:, : len(facts.targets)]
     constant = [
@@ -44,7 +43,8 @@ def check_series(samples: Samples, recipe: Recipe) -> list[Finding]:
         message = f"all values of the target are equal: there is nothing to forecast in '{constant[0]}'"
         findings.append(Finding("error", "constant-target", message, tuple(constant)))
     elif constant:
-        message = f"{number_of(len(constant), 'target')} never changes: its forecast is its value"
+        still = number_of(len(constant), "target never changes", "targets never change")
+        message = f"{still}: the forecast is that value"
         findings.append(Finding("warning", "constant-target", message, tuple(constant)))
     if findings and findings[0].level == "error":
         return findings

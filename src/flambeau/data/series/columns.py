@@ -60,11 +60,18 @@ def find_series_column(table: pyarrow.Table, time: Sequence[str], recipe: Recipe
         pairs = np.unique(np.stack([times, codes.astype(np.int64)]), axis=1).shape[1]
         if pairs >= 0.98 * rows and codes.max() < rows // 2:
             return name
+    others = [
+        name
+        for name in table.column_names
+        if name not in time and not pyarrow.types.is_floating(table[name].type) and name != recipe.data.target
+    ]
+    keep = "--set forecast.series=none keeps the last row of each time"
     raise DataError(
         "times stand several times in the data, and no column tells the series apart",
         got=f"{len(np.unique(times)):,} times in {rows:,} rows",
         expected="a column that names the series, or one row a time",
-        command="--set forecast.series=COLUMN, or forecast.series=none to keep the last row of each time",
+        hint=f"columns that could: {', '.join(others[:8])}" if others else "",
+        command=f"--set forecast.series=COLUMN; or {keep}" if others else keep,
     )
 
 

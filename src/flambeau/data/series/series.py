@@ -22,10 +22,9 @@ from flambeau.data.tables.kinds import require_column
 from flambeau.data.tables.rows import digest_rows, require_inputs
 from flambeau.data.tables.spelling import number_of
 from flambeau.data.tables.table import TABLE_SUFFIXES, column_values, read_table
-from flambeau.errors import DataError, RecipeError, did_you_mean
+from flambeau.errors import DataError, RecipeError, nearest_file
 from flambeau.recipe import Recipe
 from flambeau.schema import Column, Finding, Schema, SeriesFacts
-from flambeau.transforms.series import SeriesPreparation, times_to_come
 
 FEWEST_ROWS = 10
 
@@ -49,7 +48,8 @@ def read_series(source: str, recipe: Recipe) -> Samples:
     table, notes = _open(source, recipe)
     if table.num_rows < FEWEST_ROWS:
         raise DataError(
-            f"{number_of(table.num_rows, 'row')} of a time series are too few to train, choose and test a forecast",
+            f"{number_of(table.num_rows, 'row of a time series is', 'rows of a time series are')} too few to train, "
+            "choose and test a forecast",
             where=source,
             expected=f"at least {FEWEST_ROWS} rows",
         )
@@ -130,64 +130,11 @@ def series_of_table(table: pyarrow.Table, schema: Schema, notes: Sequence[Findin
     return _samples(schema, laid, (*notes, *unread, *laid.findings))
 
 
-def last_rows(samples: Samples) -> np.ndarray:
-    """(series,) int64: the last row of each series, from which its future is forecast; -1 of one without rows."""
-    assert samples.series is not None
-    starts = samples.series.starts
-    return np.where(np.diff(starts) > 0, starts[1:] - 1, -1)
-
-
-def forecast_inputs(
-    samples: Samples, preparation: SeriesPreparation
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """What a model takes to forecast each series from its last rows.
-
-    Args:
-        samples: from `read_series_inputs` and its like.
-        preparation: of the model.
-
-    Returns:
-        past (series, lookback, channels), known (series, horizon, future) or None, both float32; and the times of the
-        rows to come, (series, horizon) int64.
-
-    Raises:
-        DataError: a series with fewer rows than the model looks back on, or without what is known of its future.
-    """
-    series, facts = samples.series, samples.schema.series
-    assert series is not None and facts is not None
-    past, known, times = [], [], []
-    for number, last in enumerate(last_rows(samples).tolist()):
-        name = f"series '{facts.names[number]}'" if facts.names else "this series"
-        first = int(series.starts[number])
-        if last - first + 1 < preparation.lookback:
-            raise DataError(
-                f"{name} is too short to forecast from",
-                got=number_of(max(0, last - first + 1), "row"),
-                expected=f"at least {preparation.lookback:,}, which the model looks back on",
-            )
-        past.append(preparation.transform(series.values[last - preparation.lookback + 1 : last + 1]))
-        ahead = times_to_come(int(series.times[last]), facts.unit, facts.step, preparation.horizon)
-        times.append(ahead)
-        if preparation.future:
-            columns = series.ahead[number] if series.ahead else np.empty((0, preparation.known))
-            if preparation.known and (len(columns) < preparation.horizon or not np.isfinite(columns).all()):
-                raise DataError(
-                    f"{name} lacks what is known of its future: {', '.join(facts.known)}",
-                    got=f"{number_of(len(columns), 'row')} without a target behind the last one that has it",
-                    expected=f"{preparation.horizon:,} rows with an empty target whose other columns are filled in",
-                )
-            values = (
-                columns[: preparation.horizon] if preparation.known else np.empty((preparation.horizon, 0))
-            )
-            known.append(preparation.transform_future(ahead, values))
-    return np.stack(past), np.stack(known) if known else None, np.stack(times)
-
-
 def _open(source: str, recipe: Recipe) -> tuple[pyarrow.Table, tuple[Finding, ...]]:
     path = Path(source).expanduser()
     if not path.exists():
         beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside)
+        hint = nearest_file(path.name, beside)
         raise DataError(f"there is no '{source}'", expected="a table of time series", hint=hint)
     notes = Notes()
     files, told = list_tables(source)

@@ -8,13 +8,13 @@ import numpy as np
 
 from flambeau.data.tables.spelling import number_of
 from flambeau.schema import TimeUnit
+from flambeau.transforms.series import SECONDS_A_DAY
 
-DAY = 86_400
 HOUR = 3_600
 # Clocks change twice a year.
 CHANGE_DAYS = 90
 MOST_ALIKE = 0.9
-_WORDS = {1: "second", 60: "minute", 3600: "hour", DAY: "day", 7 * DAY: "week"}
+_WORDS = {1: "second", 60: "minute", 3600: "hour", SECONDS_A_DAY: "day", 7 * SECONDS_A_DAY: "week"}
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def infer_step(times: np.ndarray, starts: np.ndarray) -> Step:
         np.int64
     )
     one_day = np.ptp(inside) == 0 or inside.min() >= 27
-    if gaps.min() >= 28 * DAY and one_day and steps.min() > 0 and _share(steps) >= MOST_ALIKE:
+    if gaps.min() >= 28 * SECONDS_A_DAY and one_day and steps.min() > 0 and _share(steps) >= MOST_ALIKE:
         step = _mode(steps)
         words = {1: "month", 3: "quarter", 12: "year"}.get(step, f"{step} months")
         return Step("month", step, words, not np.mod(steps, step).any())
     step = _mode(gaps)
-    weekdays = np.mod(times // DAY + 3, 7) < 5  # 1970 began on a Thursday
-    if step == DAY and weekdays.all() and (gaps == 3 * DAY).mean() > 0.1:
+    weekdays = np.mod(times // SECONDS_A_DAY + 3, 7) < 5  # 1970 began on a Thursday
+    if step == SECONDS_A_DAY and weekdays.all() and (gaps == 3 * SECONDS_A_DAY).mean() > 0.1:
         return Step("weekday", 1, "trading day" if _share(gaps) < 0.795 else "weekday", False)
     if not np.mod(gaps, step).any() and _share(gaps) >= 0.5:
         return Step("second", step, seconds_in_words(step), True)
@@ -95,7 +95,7 @@ def without_clock_changes(times: np.ndarray, starts: np.ndarray, step: int | Non
         if len(part) < 2:
             continue
         changes = int((np.diff(clock.astype(np.int8)) != 0).sum())
-        if changes > 1 + (part[-1] - part[0]) // (CHANGE_DAYS * DAY) or (np.diff(part) <= 0).any():
+        if changes > 1 + (part[-1] - part[0]) // (CHANGE_DAYS * SECONDS_A_DAY) or (np.diff(part) <= 0).any():
             return times
     return moved
 

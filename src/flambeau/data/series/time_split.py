@@ -53,9 +53,7 @@ def split_by_time(
         else "no row"
     )
     words = " + ".join(f"{count:,}" for count in rows) + " rows" if rows else "shares of the rows"
-    reason = (
-        f"by time ({words}): the newest only tests; {gap} between parts, so that no target is in two of them"
-    )
+    reason = f"the newest rows only test ({words}); {gap} between parts, so that no target is in two of them"
     return _checked(places, origins, starts, "by time", reason)
 
 

@@ -13,9 +13,9 @@ from flambeau.data.tables.kinds import infer_column, require_column
 from flambeau.data.tables.table import column_values, parse_dates
 from flambeau.errors import DataError
 from flambeau.schema import Finding
+from flambeau.transforms.series import SECONDS_A_DAY
 
 NO_TIME = np.iinfo(np.int64).min  # NaT as a whole number
-DAY = 86_400
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 _BOUNDS = (
     ("year", 1, 9999), ("month", 1, 12), ("day", 1, 31), ("hour", 0, 24), ("minute", 0, 59), ("second", 0, 60),
@@ -89,7 +89,7 @@ def _is_clock(name: str, values: pyarrow.ChunkedArray) -> bool:
 def _only_days(table: pyarrow.Table, name: str) -> bool:
     times = _single_times(name, table[name])
     there = times[times != NO_TIME]
-    return bool(len(there)) and not np.mod(there, DAY).any()
+    return bool(len(there)) and not np.mod(there, SECONDS_A_DAY).any()
 
 
 def read_times(table: pyarrow.Table, names: Sequence[str]) -> tuple[np.ndarray, list[Finding]]:
@@ -140,7 +140,7 @@ def _times_of_parts(parts: dict[str, np.ndarray]) -> np.ndarray:
     whole = {name: np.where(there, values, 1).astype(np.int64) for name, values in filled.items()}
     months = ((whole["year"] - 1970) * 12 + whole["month"] - 1).astype("datetime64[M]")
     days = months.astype("datetime64[D]").astype(np.int64) + whole["day"] - 1
-    seconds = days * DAY + whole["hour"] * 3600 + whole["minute"] * 60 + whole["second"]
+    seconds = days * SECONDS_A_DAY + whole["hour"] * 3600 + whole["minute"] * 60 + whole["second"]
     # day 31 of a month of 30 is no day
     there &= days.astype("datetime64[D]").astype("datetime64[M]") == months
     return np.where(there, seconds, NO_TIME)

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 SHAPES = ("circle", "cross", "square", "triangle")
-LEVELS = ("calm", "windy")
 
 _SIDE = 28
 _SCAN_SIDE = 64

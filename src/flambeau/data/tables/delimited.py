@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gc
 import io
@@ -19,6 +20,7 @@ from flambeau.data.tables.spelling import MISSING_SPELLINGS, NUMBER_PATTERN, num
 
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 200
+_LARGEST_BLOCK = 2**31 - 1
 _LINES_OF_TABLE = 5
 _DELIMITERS = ",;\t|"
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+$")
@@ -48,7 +50,7 @@ def read_delimited(
 ) -> pyarrow.Table:
     """A delimited file as an arrow table, with types as arrow infers them and missing values as nulls.
 
-    Rows with too few or too many values are left out and number_of.
+    Rows with too few or too many values are left out and counted.
 
     Raises:
         ValueError: there is no table in it; names the file.
@@ -158,10 +160,11 @@ def _best_delimiter(text: str) -> tuple[str, list[list[str]]]:
     best: tuple[float, str, list[list[str]]] = (-1.0, ",", [])
     for delimiter in _DELIMITERS:
         reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-        try:
-            rows = [row for row, _ in zip(reader, range(_SAMPLE_ROWS), strict=False) if row]
-        except csv.Error:
-            continue
+        rows: list[list[str]] = []
+        # such as a value beyond the csv module's limit; the rows before it tell enough
+        with contextlib.suppress(csv.Error):
+            for row in itertools.islice(reader, _SAMPLE_ROWS):
+                rows += [row] if row else []
         if not rows:
             continue
         width, agreeing = Counter(len(row) for row in rows).most_common(1)[0]
@@ -226,10 +229,18 @@ def _parse(
     path: Path, layout: TextLayout, skip_row: Callable[[arrow_csv.InvalidRow], str] | None
 ) -> pyarrow.Table:
     read_options, parse_options, convert_options = delimited_options(layout, skip_row)
-    table = arrow_csv.read_csv(
-        path, read_options=read_options, parse_options=parse_options, convert_options=convert_options
-    )
-    return table.rename_columns(list(layout.names))
+    most = min(path.stat().st_size + 1, _LARGEST_BLOCK)
+    while True:
+        try:
+            table = arrow_csv.read_csv(
+                path, read_options=read_options, parse_options=parse_options, convert_options=convert_options
+            )
+            return table.rename_columns(list(layout.names))
+        except pyarrow.ArrowInvalid as error:
+            # a single value that is longer than a block, such as a whole book
+            if "straddl" not in str(error) or read_options.block_size >= most:
+                raise
+            read_options.block_size = min(most, 16 * read_options.block_size)
 
 
 def delimited_options(

@@ -89,10 +89,12 @@ def infer_columns(
 def require_column(name: str, known: Sequence[str], what: str) -> None:
     """Raise DataError, with the nearest name, unless there is such a column."""
     if name not in known:
+        # the columns themselves stand in `expected`
+        meant = did_you_mean(name, known)
         raise DataError(
             f"{what} that is not in the data: '{name}'",
             expected=", ".join(known[:30]) + (", ..." if len(known) > 30 else ""),
-            hint=_no_header(known) or did_you_mean(name, known),
+            hint=_no_header(known) or (meant if meant.startswith("did") else ""),
         )
 
 

@@ -111,7 +111,8 @@ def row_columns(
             if root is None:
                 raise DataError(f"there is no folder in which the pictures of '{column.name}' could be")
             arrays[column.name], refused = picture_files(table[column.name], root)
-            findings += path_findings(column.name, refused)
+            empty = sum(value is None for value in arrays[column.name]) - sum(map(len, refused.values()))
+            findings += path_findings(column.name, refused, empty)
     return arrays, findings
 
 
@@ -169,7 +170,8 @@ def require_inputs(schema: Schema, known: Sequence[str]) -> None:
             f"the model needs {number_of(len(missing), 'more column')}: {', '.join(missing[:20])}",
             got=", ".join(known[:30]) or "no columns",
             expected=", ".join(wanted[:30]),
-            hint=_misspelt(missing, [name for name in known if name not in wanted]),
+            hint=_misspelt(missing, [name for name in known if name not in wanted])
+            or "they may stand in any order and have empty values, and others may stand beside them",
         )
 
 

@@ -54,10 +54,10 @@ def spell_category(text: str) -> str:
     return text.lower() if text.lower() in ("true", "false") else text
 
 
-def number_of(count: int, noun: str) -> str:
-    """A number with its noun.
+def number_of(count: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun, or with noun and verb where their plural is given, too.
 
-    >>> number_of(1, "row"), number_of(2000, "row")
-    ('1 row', '2,000 rows')
+    >>> number_of(1, "row"), number_of(2000, "row"), number_of(1, "row has", "rows have")
+    ('1 row', '2,000 rows', '1 row has')
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

@@ -9,7 +9,7 @@ from flambeau.data.batches import Gather, Inputs
 
 # Steps whose samples are put in order of length together: enough that a step's samples are of about one length, few
 # enough that a step's neighbours differ from epoch to epoch.
-POOL_STEPS = 32
+POOL_STEPS = 128
 
 
 def arrange_by_length(order: Tensor, steps: int, generator: torch.Generator, *, lengths: Tensor) -> Tensor:
@@ -61,16 +61,3 @@ def gather_trimmed(*tensors: Tensor, tokens: int) -> Gather:
 def token_counts(tokens: Tensor) -> Tensor:
     """(count,) int64: how many tokens of each row of (count, length) are no padding."""
     return (tokens != 0).sum(1)
-
-
-def padding_share(lengths: Tensor, steps: int) -> float:
-    """Which share of what is computed is padding, where samples in this order are cut into so many steps.
-
-    Args:
-        lengths: (count,) tokens of each sample, in the order of an epoch.
-        steps: of the epoch.
-    """
-    size, longer = divmod(len(lengths), steps)
-    sizes = [size + 1] * longer + [size] * (steps - longer)
-    computed = sum(int(part.max()) * len(part) for part in lengths.split(sizes) if len(part))
-    return 1 - float(lengths.sum()) / max(1, computed)

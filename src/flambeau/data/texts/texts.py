@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from flambeau.data.listing import Skipped, is_readme, walk_files
+from flambeau.data.listing import MOST_LISTED, Skipped, is_readme, walk_files
 from flambeau.data.pictures.archive import is_archive
-from flambeau.data.pictures.arrays import is_idx
+from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
 from flambeau.data.pictures.folder import LABELS_SUFFIXES, FolderScan, find_class_folders
 from flambeau.data.pictures.image import PICTURE_SUFFIXES
 from flambeau.data.source import Source
@@ -22,8 +22,7 @@ from flambeau.errors import DataError
 from flambeau.schema import Finding, Schema
 
 TEXT_COLUMN = "text"
-_OTHER_SUFFIXES = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, ".npz", ".npy")
-_SHOWN = 20
+_OTHER_SUFFIXES = (*PICTURE_SUFFIXES, *LABELS_SUFFIXES, *ARRAY_SUFFIXES)
 
 
 def find_text_files(folder: Path) -> FolderScan | None:
@@ -126,7 +125,7 @@ def read_texts(root: Path, names: Sequence[str]) -> tuple[pyarrow.Table, np.ndar
             "none of these files is a text that can be read", where=root, got="; ".join(broken[:3])
         )
     findings = [
-        Finding("warning", code, message.format(number_of(len(items), "file")), tuple(items[:_SHOWN]))
+        Finding("warning", code, message.format(number_of(len(items), "file")), tuple(items[:MOST_LISTED]))
         for items, code, message in (
             (broken, "unreadable", "left out: {} that cannot be read as text"),
             (other, "encoding", "not UTF-8: {}, whose letters were read as cp1252"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,8 +55,9 @@ def write_forecasts(
         listener({"kind": "finding", **finding.to_json()})
     facts = bundle.schema.series
     assert facts is not None
-    tables = [forecast_table(facts, one) for one in forecast_samples(bundle, samples, paths[0])]
-    tally = join_parts(((table, {}) for table in tables), target, tables[0].schema)
+    tables = (forecast_table(facts, one) for one in forecast_samples(bundle, samples, paths[0]))
+    first = next(tables)
+    tally = join_parts(((table, {}) for table in itertools.chain([first], tables)), target, first.schema)
     return tally, time.monotonic() - began
 
 
@@ -67,8 +69,7 @@ def forecast_table(facts: SeriesFacts, forecast: Forecast) -> pyarrow.Table:
         "time": pyarrow.array(forecast.times, pyarrow.large_string()),
         "step": pyarrow.array(range(1, count + 1), pyarrow.int64()),
     }
-    for place, name in enumerate(facts.targets):
-        names = [column_name(name), *(column_name(name, quantile) for quantile in facts.quantiles)]
+    for place, names in enumerate(column_names(facts)):
         for number, column in enumerate(names):
             values = forecast.values[:, place, number]
             columns[column] = pyarrow.array(values, pyarrow.float64())
@@ -78,7 +79,21 @@ def forecast_table(facts: SeriesFacts, forecast: Forecast) -> pyarrow.Table:
     return pyarrow.table(columns)
 
 
-def column_name(target: str, quantile: float | str = "") -> str:
-    """What a column of forecasts is called: the target, with a quantile "OT q0.1"; never a name of the fixed ones."""
-    safe = f"{target} forecast" if target in (*FIXED, *LAST) else target
-    return f"{safe} q{quantile:g}" if isinstance(quantile, float) else safe
+def column_names(facts: SeriesFacts) -> list[list[str]]:
+    """What the columns of each target are called: the target, then "OT q0.1" for its quantiles; no two are alike."""
+    fixed = {*FIXED, *LAST}
+    taken = fixed | set(facts.targets)
+    found = []
+    for target in facts.targets:
+        name = _free(f"{target} forecast", taken) if target in fixed else target
+        found.append([name, *(_free(f"{name} q{quantile:g}", taken) for quantile in facts.quantiles)])
+    return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, numbered where there is such a column already; it is taken from now on."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name} {number}", number + 1
+    taken.add(free)
+    return free

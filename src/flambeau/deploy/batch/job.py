@@ -30,7 +30,6 @@ from flambeau.errors import RunError, UsageError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
 from flambeau.records.environment import usable_cores
-from flambeau.schema import Schema
 from flambeau.transforms.image import PicturePreparation
 
 PART_ROWS = 32_768
@@ -164,14 +163,14 @@ def _make_predictor(
             )
         pictures = PictureRows(paths, bundle.preparation, limits.max_pixels, listing, looking)
         return PicturePredictor(bundle, familiar, pictures, options.batch, threads)
-    _check_no_table_inside(paths, listing.parent, bundle.schema)
+    _check_no_table_inside(paths, listing.parent)
     rows = TableRows(paths, bundle.schema, limits.max_rows, options.keep, looking)
     return TablePredictor(
         bundle, familiar, rows, options.batch, max_pixels=limits.max_pixels, threads=threads
     )
 
 
-def _check_no_table_inside(paths: Sequence[str], parts: Path, schema: Schema) -> None:
+def _check_no_table_inside(paths: Sequence[str], parts: Path) -> None:
     """Raises UsageError where the predictions would lie in a folder that is read, and so be read next time."""
     for given in paths:
         source = Path(given).expanduser()

@@ -75,7 +75,7 @@ class PictureRows:
         self._on_look(given, self.total)
         if not path.exists():
             raise missing_input(given, path)
-        folder, findings = open_if_archive(given, path)
+        folder, findings = open_if_archive(path)
         self.findings += findings
         if folder != path:
             self.fingerprint.add(given, path)

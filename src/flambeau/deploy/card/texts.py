@@ -32,6 +32,8 @@ model.module  # the torch.nn.Module: scaled windows (batch, rows, channels) to s
 ```
 flambeau sample THIS_FOLDER --prompt "Once upon a time"
 flambeau evaluate THIS_FOLDER OTHER_TEXT.txt
+flambeau serve THIS_FOLDER
+flambeau export THIS_FOLDER --to onnx
 ```
 
 ```python
@@ -43,10 +45,14 @@ model.module  # the torch.nn.Module: token ids (batch, length) to logits of each
     "chat": """\
 ```
 flambeau chat THIS_FOLDER
+flambeau predict THIS_FOLDER --text "a question"
 flambeau serve THIS_FOLDER
+flambeau export THIS_FOLDER --to onnx
 ```""",
     "generate": """```
 flambeau sample THIS_FOLDER --count 64
+flambeau serve THIS_FOLDER
+flambeau export THIS_FOLDER --to onnx
 ```
 
 ```python

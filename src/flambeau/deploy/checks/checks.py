@@ -30,7 +30,7 @@ from flambeau.deploy.checks.tasks import Preparation, model_faults, module_fault
 from flambeau.deploy.files import damaged
 from flambeau.deploy.rebuild import members_of
 from flambeau.errors import RunError
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.models.whiten import PATCH_SIDE, whitened_channels
 from flambeau.schema import Schema
 from flambeau.transforms.corpus import CorpusPreparation

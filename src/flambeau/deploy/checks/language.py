@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.schema import Schema
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation

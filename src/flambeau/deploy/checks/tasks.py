@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from flambeau.models.build import FORECAST_MODELS, ModelSpec
 from flambeau.models.chat import ChatModel
 from flambeau.models.pretrained_text import DirectoryEncoder
+from flambeau.models.spec import FORECAST_MODELS, ModelSpec
 from flambeau.schema import Schema
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from flambeau.data.dialogue.entries import ReadDialogues
+from flambeau.data.dialogue.entries import ReadDialogues, dialogues_digest
 from flambeau.data.dialogue.files import read_dialogues
 from flambeau.data.dialogue.joining import Dialogues
 from flambeau.data.dialogue.shapes import YAML_SUFFIXES
@@ -43,6 +43,11 @@ def chat_reading(facts: RunFacts) -> str:
             expected="the data in the place where the run was trained on them",
         ) from error
     check_taught(facts, found)
+    return shortest_reading(source, found)
+
+
+def shortest_reading(source: Path, found: ReadDialogues) -> str:
+    """The first text that gives these questions and answers. Raises RunError where none does."""
     problem = "other questions than the run was trained on"
     for entries in entry_texts(source):
         text = f"{HEAD}    return join_entries({entries})"
@@ -61,11 +66,8 @@ def chat_reading(facts: RunFacts) -> str:
 
 
 def check_taught(facts: RunFacts, found: ReadDialogues) -> None:
-    """Raises RunError where the data are not those that the run was trained on, as far as its bundle tells."""
-    preparation = facts.bundle.preparation
-    told = (tuple(map(tuple, getattr(preparation, "answers", ()))), tuple(getattr(preparation, "tags", ())))
-    count = facts.folder.read_json("data.json")["count"]
-    if told != (found.answers, found.tags) or count != len(found.questions):
+    """Raises RunError where the data are not those that the run was trained on."""
+    if dialogues_digest(found) != facts.folder.read_json("data.json")["fingerprint"]:
         raise RunError(
             "the questions or answers have changed since this run, so a script could not repeat it",
             where=facts.recipe.source,

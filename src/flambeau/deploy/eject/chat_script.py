@@ -74,7 +74,12 @@ def _finder_texts(facts: RunFacts) -> dict[str, Any]:
         "finder": finder,
         "finder_batch": finding["batch_size"],
         "finder_lr": recipe.chat.lr,
-        "finder_technique": technique_text(facts, epochs=finding["epochs"], exact=True),
+        "finder_technique": technique_text(
+            facts,
+            epochs=finding["epochs"],
+            exact=True,
+            told={"epochs": facts.reasons.get("chat.epochs", "")},
+        ),
     }
 
 
@@ -88,7 +93,13 @@ def _writer_texts(facts: RunFacts) -> dict[str, Any]:
     learnt = Code("[text for pair in pairs for text in pair]")
     sizes = {key: value for key, value in arguments.items() if key != "vocabulary"}
     told = {key: facts.reasons.get(f"model.{key}", "") for key in ("width", "depth", "dropout")}
-    technique = technique_text(facts, epochs=writing["epochs"], weight_of="count_tokens")
+    planned = recipe.training.epochs == writing["epochs"]
+    technique = technique_text(
+        facts,
+        epochs=writing["epochs"],
+        weight_of="count_tokens",
+        told={} if planned else {"epochs": "that validation chose before the bot learnt all"},
+    )
     return {
         "writer": call("LanguageTransformer", Code("tokens.cardinality + 2"), reasons=told, **sizes),
         "tokens": call("fit_chat_tokens", learnt, recipe.chat.vocabulary, length),

@@ -11,7 +11,7 @@ from torch import nn
 from flambeau.data.known.named import at_place
 from flambeau.deploy.bundle import Bundle, load_bundle
 from flambeau.errors import RunError
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
@@ -81,7 +81,12 @@ class RunFacts:
     @property
     def on_features(self) -> bool:
         """Whether only the head was trained, on features of the frozen body."""
-        return bool(self.trainings[0].get("on_features"))
+        return bool(self.trainings[0].get("on_features")) and self.spec.name != "fusion"
+
+    @property
+    def body_apart(self) -> bool:
+        """Whether all but the frozen body of a fused model was trained, on what that body says of each picture."""
+        return bool(self.trainings[0].get("on_features")) and self.spec.name == "fusion"
 
     @property
     def asks_again(self) -> bool:

@@ -30,6 +30,12 @@ def pixels_beside(facts: RunFacts) -> int:
     return sum(math.prod(column.pictures.size) for column in pictures)
 
 
+def picture_columns(facts: RunFacts) -> int:
+    """How many columns of pictures there are."""
+    preparation = facts.bundle.preparation
+    return len(preparation.pictures) if isinstance(preparation, TablePreparation) else 0
+
+
 def has_cells(facts: RunFacts) -> bool:
     """Whether the model sees numbers and categories."""
     preparation = facts.bundle.preparation
@@ -46,12 +52,6 @@ def check_mixed(facts: RunFacts) -> None:
     """Raises RunError for a run with columns of pictures that has no plain script."""
     if pictures_beside(facts) is None:
         return
-    if facts.on_features or facts.recipe.model.pretrained is not None:
-        raise RunError(
-            "a model that joins a pretrained body with other columns has no plain script yet",
-            where=facts.folder.path,
-            expected="a run without pretrained weights",
-        )
     if facts.recipe.data.test is not None:
         raise RunError(
             "pictures beside other columns with a test table of their own have no plain script yet",

@@ -13,6 +13,7 @@ from flambeau.deploy.eject.mixed_texts import pictures_beside
 from flambeau.deploy.eject.text import Code, call
 from flambeau.deploy.eject.text_models import (
     ENCODERS,
+    directory_code,
     fit_text_code,
     fusion_text,
     text_model,
@@ -21,7 +22,7 @@ from flambeau.deploy.eject.text_models import (
 )
 from flambeau.errors import RunError
 from flambeau.models.backbone import find_head
-from flambeau.models.build import ModelSpec
+from flambeau.models.spec import ModelSpec
 from flambeau.models.state_dicts import read_state_dict
 from flambeau.transforms.image import PicturePreparation
 
@@ -66,6 +67,7 @@ MODEL_TEXTS: dict[str, Callable[[dict[str, Any]], Code]] = {
     "own": _own,
     "fusion": fusion_text,
     **{name: text_model(name) for name in ENCODERS},
+    "transformers": directory_code,
 }
 
 
@@ -81,6 +83,9 @@ def model_text(spec: ModelSpec) -> Code:
 
 def weights_text(facts: RunFacts) -> Code | None:
     """An expression for the pretrained weights that the run started from; None where it started from none."""
+    if facts.spec.name == "transformers":
+        read = call("AutoModel.from_pretrained", Code("BODY"), use_safetensors=True)
+        return call("weights_of_body", read)
     name = facts.recipe.model.pretrained
     if name is None:
         return None
@@ -89,8 +94,9 @@ def weights_text(facts: RunFacts) -> Code | None:
         return call("load_file", call("Path", str(path)))
     if path.suffix in (".safetensors", ".pth", ".pt"):
         return call("read_state_dict", call("Path", str(path)))
-    function = "download_timm_weights" if facts.spec.name == "timm" else "download_weights"
-    return call(function, facts.spec.arguments["arch"])
+    spec = facts.spec if facts.spec.name != "fusion" else ModelSpec.from_json(facts.spec.arguments["picture"])
+    function = "download_timm_weights" if spec.name == "timm" else "download_weights"
+    return call(function, spec.arguments["arch"])
 
 
 def _is_flat_safetensors(path: Path) -> bool:
@@ -103,6 +109,8 @@ def _is_flat_safetensors(path: Path) -> bool:
 def head_is_trained_first(facts: RunFacts) -> bool:
     """Whether the new head was trained alone before the whole model."""
     if not facts.pretrained or not facts.recipe.training.head_epochs or facts.on_features:
+        return False
+    if facts.spec.name == "fusion":
         return False
     return isinstance(facts.module.get_submodule(find_head(facts.module)), nn.Linear)
 

@@ -11,6 +11,7 @@ from flambeau.deploy.eject.mixed_texts import (
     check_mixed,
     has_cells,
     has_values,
+    picture_columns,
     pictures_beside,
     pixels_beside,
 )
@@ -26,7 +27,7 @@ from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.scan_texts import loader_lines, pixels_at_once
 from flambeau.deploy.eject.text import literal, one_line, script_template
-from flambeau.deploy.eject.text_models import text_of, texts_alone
+from flambeau.deploy.eject.text_models import directory_constants, encoder_text, text_of, texts_alone
 from flambeau.deploy.eject.training_texts import (
     freezes,
     freezing_text,
@@ -71,7 +72,7 @@ def eject(run: RunFolder) -> str:
 
 def write_glue(facts: RunFacts, reading: Reading) -> str:
     """The text made for this run; core names in it stand alone."""
-    context = {**_whole(facts, reading), **_rows(facts), **_techniques(facts)}
+    context = {**_whole(facts, reading), **_rows(facts), **_techniques(facts), **_body(facts)}
     if context["pictures"] or context["mixed"]:
         context |= _pictures(facts, reading)
     else:
@@ -102,7 +103,9 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
     if changes or head_changes:
         constants.append(f"CHANGES: dict[int, dict[int, dict[str, Any]]] = {changes}")
         constants.append(f"HEAD_CHANGES: dict[int, dict[int, dict[str, Any]]] = {head_changes}")
-    own_imports = [line for line in reading.imports if line not in IMPORTS]
+    imports, more = directory_constants(facts)
+    constants += more
+    own_imports = [line for line in (*reading.imports, *imports) if line not in IMPORTS]
     return {
         "title": in_docstring(
             f"{source_name(facts)}: {spec.name} for {facts.task}, as in the run {facts.folder.name}."
@@ -163,7 +166,8 @@ def _rows(facts: RunFacts) -> dict[str, Any]:
         "aims",
         "gather",
     ]
-    if isinstance(facts.bundle.preparation, PicturePreparation) or pictures_beside(facts) is not None:
+    pixels = pictures_beside(facts) is not None and not facts.body_apart
+    if isinstance(facts.bundle.preparation, PicturePreparation) or pixels:
         arguments += ["train_gather", "change"]
     if text_of(facts) is not None:
         arguments.append("lengths")
@@ -193,6 +197,8 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
     reason = reasons.get("training.batch_size", "")
     size = getattr(facts.bundle.preparation, "size", ())
     scaler = facts.bundle.target
+    fused = facts.spec.name == "fusion"
+    body_learns = facts.pretrained and not facts.on_features and not facts.body_apart
     linear = facts.module.get_submodule(find_head(facts.module)) if head else None
     return {
         "head": head,
@@ -201,7 +207,7 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "head_technique": technique_text(facts, epochs=training.head_epochs or 0, head=True) if head else "",
         "model": model_text(facts.spec),
         "weights": weights_text(facts),
-        "own_weights": facts.spec.name == "own",
+        "own_weights": facts.spec.name in ("own", "transformers"),
         "joined": "cardinalities" in facts.spec.arguments,
         "on_features": facts.on_features,
         "bins": hasattr(facts.module, "set_bins") and has_cells(facts),
@@ -216,9 +222,9 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "compiles": bool(training.compile),
         "scales": training.precision == "fp16" and not facts.on_features,
         "freezing": freezing_text(facts, "model") if freezes(facts) and not facts.on_features else "",
-        "freeze_early": facts.pretrained and bool(training.freeze_early),
+        "freeze_early": facts.pretrained and bool(training.freeze_early) and not fused,
         "loss": loss_text(facts),
-        "optimizer": optimizer_text(facts, "model", body=facts.pretrained and not facts.on_features),
+        "optimizer": optimizer_text(facts, "model", body=body_learns),
         "technique": technique_text(facts, epochs=facts.trainings[0]["epochs"]),
         "batch_size": batch,
         "weighted": training.sampler == "weighted" and facts.task == "classification",
@@ -236,6 +242,15 @@ def _techniques(facts: RunFacts) -> dict[str, Any]:
         "units": ", target_mean=scaler.mean, target_std=scaler.std" + ", target_log=True" * scaler.log,
         "flip_average": facts.bundle.flip_average,
     }
+
+
+def _body(facts: RunFacts) -> dict[str, Any]:
+    """Where pretrained weights go, and the frozen body of a fused model that is left out of the training."""
+    filled = "model.pictures.encoder" if facts.spec.name == "fusion" else "model"
+    if not facts.body_apart:
+        return {"filled": filled, "body_apart": False}
+    batch = evaluation_batch(pixels_beside(facts) // picture_columns(facts))
+    return {"filled": filled, "body_apart": True, "encoder": encoder_text(facts), "encoder_batch": batch}
 
 
 def _pictures(facts: RunFacts, reading: Reading) -> dict[str, Any]:

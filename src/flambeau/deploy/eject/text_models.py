@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flambeau.deploy.eject.facts import RunFacts
-from flambeau.deploy.eject.text import Code, call
+from flambeau.deploy.eject.text import Code, call, literal
 from flambeau.errors import RunError
+from flambeau.models.pretrained_text import FILES
 from flambeau.transforms.table import TablePreparation
 from flambeau.transforms.text import TextPreparation
 
@@ -22,6 +24,9 @@ ENCODERS = {
 
 
 PICTURE_ENCODERS = {"small_cnn": "SmallCNN", "small_resnet": "SmallResNet", "resnet": "ResNet"}
+
+
+PRETRAINED = {"torchvision": "pretrained_backbone", "timm": "timm_backbone"}
 
 
 def text_of(facts: RunFacts) -> TextPreparation | None:
@@ -57,10 +62,42 @@ def text_model(name: str) -> Callable[[dict[str, Any]], Code]:
     return write
 
 
+def directory_code(arguments: dict[str, Any]) -> Code:
+    """A transformer of the library `transformers` by its configuration, with a head."""
+    own = dict(arguments["config"])
+    config = call("AutoConfig.for_model", own.pop("model_type"), **own)
+    encoder = call("BodyEncoder", call("AutoModel.from_config", config))
+    dropout = {"dropout": arguments["dropout"]} if arguments.get("dropout") else {}
+    return call("TextModel", encoder, arguments["outputs"], **dropout)
+
+
+def directory_place(facts: RunFacts) -> str | None:
+    """The directory, or the name on the hub, of the transformer that the run began with; None for other models."""
+    library, _, place = (facts.recipe.model.name or "").partition("/")
+    return place if library == "transformers" and place else None
+
+
+def directory_constants(facts: RunFacts) -> tuple[list[str], list[str]]:
+    """Imports and constants of a run that began with a transformer of a directory; none for other runs."""
+    place = directory_place(facts)
+    if place is None:
+        return [], []
+    imports = ["from transformers import AutoConfig, AutoModel"]
+    if Path(place).expanduser().is_dir():
+        return imports, [f"BODY = Path({literal(str(Path(place).expanduser().resolve()))})"]
+    fetched = call("snapshot_download", place, allow_patterns=list(FILES))
+    return [*imports, "from huggingface_hub import snapshot_download"], [f"BODY = Path({fetched})"]
+
+
 def fit_text_code(facts: RunFacts) -> Code:
     """A call that fits the tokens again."""
     text = text_of(facts)
     assert text is not None
+    if directory_place(facts) is not None:
+        tokenizer = Code('(BODY / "tokenizer.json").read_text(encoding="utf-8")')
+        return call(
+            "TextPreparation", Code("COLUMNS"), tokens="subwords", length=text.length, tokenizer=tokenizer
+        )
     named: dict[str, Any] = {"tokens": text.tokens, "length": text.length}
     if text.tokens == "ngrams":
         named |= {"buckets": text.buckets, "ngrams": text.ngrams}
@@ -76,9 +113,17 @@ def fit_text_code(facts: RunFacts) -> Code:
 
 def picture_code(name: str, arguments: dict[str, Any]) -> Code:
     """An encoder of pictures. Raises RunError for one that has no text."""
+    if name in PRETRAINED:
+        return call(PRETRAINED[name], **arguments)
     if name not in PICTURE_ENCODERS:
         raise RunError(f"an encoder of pictures '{name}' cannot be written as plain code yet")
     return call(PICTURE_ENCODERS[name], **{**arguments, "size": tuple(arguments["size"])})
+
+
+def encoder_text(facts: RunFacts) -> Code:
+    """The encoder of pictures of a fused model."""
+    picture = facts.spec.arguments["picture"]
+    return picture_code(picture["name"], picture["arguments"])
 
 
 def fusion_text(arguments: dict[str, Any]) -> Code:

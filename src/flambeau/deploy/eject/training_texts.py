@@ -5,6 +5,7 @@ The parts are made by the same tables as in the run (`training.names`) and writt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ def optimizer_text(facts: RunFacts, model: str, *, body: bool) -> Code:
     groups: dict[str, Any] = {"lr": options.lr or 1e-3, "weight_decay": options.weight_decay or 0.0}
     if body:
         groups["body"] = Code(f"[name for name, _ in body_parameters({model})]")
+        if facts.spec.name == "fusion":
+            names = f"body_parameters({model}.pictures.encoder)"
+            groups["body"] = Code(f'[f"pictures.encoder.{{name}}" for name, _ in {names}]')
         groups["body_lr"] = options.body_lr or 1.0
     if options.layer_decay < 1:
         groups["layer_decay"] = options.layer_decay
@@ -121,11 +125,23 @@ def schedule_text(facts: RunFacts, epochs: int) -> Code:
 
 
 def technique_text(
-    facts: RunFacts, *, epochs: int, head: bool = False, exact: bool = False, weight_of: str = ""
+    facts: RunFacts,
+    *,
+    epochs: int,
+    head: bool = False,
+    exact: bool = False,
+    weight_of: str = "",
+    told: Mapping[str, str] | None = None,
 ) -> Code:
     """How a step is done; a head alone is trained in fp32, whole batches, without an average.
 
-    `exact`: in fp32 and whole batches, with an average. `weight_of`: the function that counts the terms of a loss.
+    Args:
+        facts: of the run.
+        epochs: of this training.
+        head: whether it is of the head alone.
+        exact: whether it is in fp32 and whole batches, but with an average.
+        weight_of: the function that counts the terms of a loss.
+        told: argument → why, instead of the recipe's reason.
     """
     training = facts.recipe.training
     alone = head or exact or facts.on_features
@@ -150,7 +166,7 @@ def technique_text(
     values["device"] = Code("DEVICE")
     keys = {"average_decay": "ema", "clip": "clip_norm", "epochs": "head_epochs" if head else "epochs"}
     reasons = {key: facts.reasons.get(f"training.{keys.get(key, key)}", "") for key in values}
-    return call("Technique", reasons=reasons, **values)
+    return call("Technique", reasons={**reasons, **(told or {})}, **values)
 
 
 def freezes(facts: RunFacts) -> bool:

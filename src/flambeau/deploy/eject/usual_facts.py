@@ -129,7 +129,7 @@ def _table_facts(kinds: Collection[str], scaling: str, largest_cardinality: int 
 def _changes_samples(facts: RunFacts) -> bool | None:
     """Whether batches change their samples; a head that is trained first sees features, which are not changed."""
     if pictures_beside(facts) is not None:
-        return True
+        return not facts.body_apart
     if not isinstance(facts.bundle.preparation, PicturePreparation) or facts.on_features:
         return False
     return None if head_is_trained_first(facts) else True
@@ -163,7 +163,7 @@ def known_facts(facts: RunFacts) -> Facts:
         "task": facts.task,
         "members": members,
         "judged_members": None if several_judged and not members else members,
-        "pretrained": facts.pretrained,
+        "pretrained": facts.pretrained and not facts.body_apart,
         "plain_cpu": plain,
         "loop": loop_facts(facts),
         "calibrated": _is_calibrated(facts),

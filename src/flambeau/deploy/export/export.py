@@ -17,7 +17,6 @@ from flambeau.deploy.export.series_inputs import series_raw_inputs
 from flambeau.deploy.export.torchscript_file import open_torchscript, write_torchscript
 from flambeau.deploy.export.vocabulary import vocabulary_file
 from flambeau.deploy.files import is_bundle
-from flambeau.deploy.making.generators import refuse_generator
 from flambeau.errors import FlambeauError, RunError
 from flambeau.recipe import load_recipe
 from flambeau.records import RunFolder
@@ -52,8 +51,6 @@ class Export:
             raise RunError("this run is not finished", where=run.path, command=f"flambeau resume {run.path}")
         self.run, self.request = run, request
         self.bundle: Bundle = load_bundle(run.model)
-        if self.bundle.schema.source == "corpus":
-            refuse_generator(self.bundle.schema, "go out as one graph yet", run.path)
         self.inputs: list[RawInput] = inputs_of(self.bundle, target)
         self.max_pixels = load_recipe(run.recipe).data.max_pixels
         self.metadata = describe_artefact(run, self.bundle, self.inputs, request.to, request.quantize)

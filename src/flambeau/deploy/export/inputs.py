@@ -14,7 +14,7 @@ from flambeau.data.pictures.image import decode_picture
 from flambeau.data.pictures.load import fit_pixels
 from flambeau.data.samples import PictureFiles, Samples
 from flambeau.data.scans.scans import load_any
-from flambeau.data.tables.spelling import MISSING_SPELLINGS
+from flambeau.data.tables.spelling import MISSING_SPELLINGS, number_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.prepare_mixed import raw_pictures
 from flambeau.deploy.export.texts import UNIT, text_as_raw, text_meaning
@@ -120,7 +120,9 @@ def raw_inputs(bundle: Bundle, vocabulary: str = "") -> list[RawInput]:
     if isinstance(preparation, PicturePreparation):
         depth = "int32, 0 to 65,535" if preparation.bits == 16 else "uint8"
         colours = {1: "grey", 3: "red, green, blue"}.get(preparation.channels, "as in the training data")
-        meaning = f"decoded pixels of any size, {depth}, {preparation.channels} channels ({colours})"
+        meaning = (
+            f"decoded pixels of any size, {depth}, {number_of(preparation.channels, 'channel')} ({colours})"
+        )
         if preparation.scan is not None:
             what = "slices of a volume" if preparation.scan.depth else "grey values of a slice or frame"
             meaning += f"; {what} after their window ({describe_window(preparation.scan)}), black 0, white the largest"
@@ -151,7 +153,8 @@ def raw_inputs(bundle: Bundle, vocabulary: str = "") -> list[RawInput]:
 
 def _picture_inputs(column: PictureColumn, taken: set[str]) -> list[RawInput]:
     channels = column.pictures.channels
-    meaning = f"decoded pixels of any size, uint8, {channels} channels; any pixels where there is no picture"
+    depth = f"uint8, {number_of(channels, 'channel')}"
+    meaning = f"decoded pixels of any size, {depth}; any pixels where there is no picture"
     name = f"{column.column}_present"
     while name in taken:
         name = f"{name}_"

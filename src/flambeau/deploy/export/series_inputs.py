@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from flambeau.data.samples import Samples, SeriesValues
+from flambeau.data.series.step import apart
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.inputs import MOST_ROWS, Raw, RawInput
 from flambeau.deploy.forecasts import Windows, series_facts, windows_at
@@ -20,7 +21,9 @@ def series_raw_inputs(bundle: Bundle) -> list[RawInput]:
     """Past, then times where the model sees a calendar, then future where channels are known ahead."""
     facts, preparation = series_facts(bundle)
     channels = ", ".join(facts.channels)
-    rows = f"the last {facts.lookback:,} rows before the forecast, oldest first, one {facts.frequency} apart"
+    rows = (
+        f"the last {facts.lookback:,} rows before the forecast, oldest first, {apart(facts.frequency)} apart"
+    )
     meaning = f"{rows}, in own units, gaps filled with the value before; channels: {channels}"
     inputs = [RawInput(PAST, "series", meaning, shape=(facts.lookback, len(facts.channels)))]
     if preparation.waves:

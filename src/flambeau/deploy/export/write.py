@@ -15,7 +15,7 @@ from flambeau.deploy.export.recognise import check_name, check_overwrite
 from flambeau.deploy.export.series_example import series_example_text
 from flambeau.deploy.export.torchscript_file import LEGACY
 from flambeau.deploy.export.vocabulary import vocabulary_file, write_vocabulary
-from flambeau.deploy.making.generators import makes_pictures
+from flambeau.deploy.files import SCHEMA, read_mapping
 from flambeau.errors import ModelError
 from flambeau.records import RunFolder, atomic_file, write_text
 from flambeau.transforms.image import PicturePreparation
@@ -23,6 +23,7 @@ from flambeau.transforms.table import TablePreparation
 
 EXPORTS = "exports"
 COMPARED_ROWS = 256
+ASKED = ("generate", "language", "chat")
 
 
 def export_run(
@@ -66,8 +67,8 @@ def export_run(
     check_overwrite(target, example)
     if to == "torchscript":
         on_note(LEGACY)
-    if makes_pictures(run.model):
-        return _export_generator(run, request, target, example)
+    if (run.model / SCHEMA).is_file() and read_mapping(run.model, SCHEMA).get("task") in ASKED:
+        return _export_asked(run, request, target, example)
     export = Export(run, request, target)
     with atomic_file(target) as temporary:
         if quantize is None:
@@ -92,21 +93,33 @@ def export_run(
     }
 
 
-def _export_generator(run: RunFolder, request: Request, target: Path, example: Path) -> dict[str, Any]:
+def _export_asked(run: RunFolder, request: Request, target: Path, example: Path) -> dict[str, Any]:
+    """A generator, a language model or a chatbot, which no rows of a table or pictures are shown to."""
+    from flambeau.deploy.export.chat_file import chat_example, write_chat
     from flambeau.deploy.export.generator_file import generator_example, write_generator
+    from flambeau.deploy.export.language_file import language_example, tokenizer_file, write_language
 
     bundle = load_bundle(run.model)
+    write, example_of = {
+        "generate": (write_generator, generator_example),
+        "language": (write_language, language_example),
+        "chat": (write_chat, chat_example),
+    }[bundle.schema.task]
     with atomic_file(target) as temporary:
-        report = write_generator(bundle, run.name, request, temporary)
-    write_text(example, generator_example(bundle, target, request.to))
-    _renew_digests(run, [target, example])
-    told = {
+        report = write(bundle, run.name, request, temporary)
+    write_text(example, example_of(bundle, target, request.to))
+    beside = tokenizer_file(bundle, target) if bundle.schema.task == "language" else None
+    if beside is not None:
+        write_text(*beside)
+    _renew_digests(run, [target, example, *([beside[0]] if beside is not None else [])])
+    return {
         "file": str(target),
         "example": str(example),
+        **({"vocabulary": str(beside[0])} if beside is not None else {}),
         "format": request.to,
         "bytes": target.stat().st_size,
+        **report,
     }
-    return {**told, **report}
 
 
 def _example(export: Export, target: Path) -> str:

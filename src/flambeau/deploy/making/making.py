@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+import zlib
 
 import numpy as np
 import torch
@@ -128,14 +130,26 @@ def png_of(image: Image.Image) -> bytes:
 
 
 def picture_png(pixels: np.ndarray) -> bytes:
-    """One picture (height, width, channels) as a PNG, with its own bits and channels where PNG can hold them."""
-    channels = pixels.shape[2]
-    if channels == 1:
+    """One picture (height, width, channels) as a PNG with its own bits; of more than four channels the first three.
+
+    Two channels are grey and how opaque it is, the fourth of four, too.
+    """
+    pixels = pixels if pixels.shape[2] <= 4 else pixels[..., :3]
+    if pixels.shape[2] == 1:
         return png_of(Image.fromarray(pixels[..., 0]))
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    return png_of(
-        Image.fromarray(pixels[..., : 4 if channels == 4 else 3])
-        if channels >= 3
-        else Image.fromarray(pixels[..., 0])
+    return _deep_png(pixels) if pixels.dtype == np.uint16 else png_of(Image.fromarray(pixels))
+
+
+def _deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel and two to four channels, which Pillow does not write (ISO/IEC 15948)."""
+    height, width, channels = pixels.shape
+    kinds = {2: 4, 3: 2, 4: 6}
+    head = struct.pack(">IIBBBBB", width, height, 16, kinds[channels], 0, 0, 0)
+    # each row begins with its filter: none
+    rows = np.zeros((height, 1 + 2 * channels * width), dtype=np.uint8)
+    rows[:, 1:] = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )

@@ -63,7 +63,7 @@ def describe_model(model: Loaded, versions: list[str]) -> dict[str, Any]:
         described |= {"horizon": facts.horizon, "lookback": facts.lookback, "frequency": facts.frequency}
         described |= {"quantiles": list(facts.quantiles), "time": list(facts.time), "series": facts.series}
     if model.asked is not None:
-        return {**described, "fields": model.asked.describe()}
+        return {**described, "takes": "fields", "fields": model.asked.describe()}
     if schema.task not in ("regression", "forecast"):
         described["classes"] = list(schema.classes)
     if not model.takes_pictures:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.serve.talking import ASKED, asked_of
 from flambeau.deploy.why.why import typical_value
+from flambeau.evaluation.wording import metric_name
 from flambeau.schema import Column, Schema
 from flambeau.transforms.table import TablePreparation
 
@@ -112,7 +113,7 @@ def page_model(model: Served) -> dict[str, Any]:
 
 def _form_columns(schema: Schema) -> list[Column]:
     """The columns with a field each; the form of time series takes whole tables."""
-    return [column for column in schema.used_columns if schema.series is None and column.kind != "image"]
+    return list(schema.used_columns) if schema.source == "table" else []
 
 
 def _fields(bundle: Bundle) -> list[dict[str, Any]]:
@@ -161,7 +162,7 @@ def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
     found = scores.get("test", {}).get(metric)
     if not found:
         return None
-    words = metric.upper() if metric in ("rmse", "mae", "mape") else metric.replace("_", " ")
+    words = "right answer found first" if metric == "top1" else metric_name(metric)
     numbers = {key: _finite(found.get(key)) for key in ("value", "low", "high")}
     method = str(scores.get("method", ""))
     folds = method if "cross-validation" in method else ""

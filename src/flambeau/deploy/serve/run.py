@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import torch
 import uvicorn
@@ -27,6 +28,7 @@ from flambeau.deploy.serve.protocol import GuardedProtocol, sweep
 from flambeau.errors import UsageError
 from flambeau.records.environment import usable_cores
 from flambeau.records.files import to_json
+from flambeau.schema import Column
 
 KEEP_ALIVE_SECONDS = 30
 BACKLOG = 2048
@@ -198,15 +200,21 @@ def _example(model: Loaded, url: str, locked: bool) -> str:
     key = ' -H "Authorization: Bearer $FLAMBEAU_API_KEY"' if locked else ""
     if model.takes_pictures:
         return f"curl {url}/predict{key} -H 'content-type: image/jpeg' --data-binary @photo.jpg"
+    if model.bundle.schema.series is not None:
+        # so many rows fit into no line
+        return f"curl {url}/predict{key} -H 'content-type: application/json' --data-binary @rows.json"
     row = (
         model.asked.example
         if model.asked is not None
-        else {
-            column.name: column.values[0] if column.values else column.low
-            for column in model.bundle.schema.used_columns
-        }
+        else {column.name: _example_of(column) for column in model.bundle.schema.used_columns}
     )
     return f"curl {url}/predict{key} -H 'content-type: application/json' -d {shlex.quote(to_json(row))}"
+
+
+def _example_of(column: Column) -> Any:
+    if column.kind == "text":
+        return "…"
+    return column.values[0] if column.values else column.low
 
 
 def _as_bytes(headers: dict[str, str]) -> Iterator[tuple[bytes, bytes]]:

@@ -10,6 +10,8 @@ import numpy as np
 from pydantic import BaseModel, Field, create_model
 
 from flambeau.data.series.series import series_of_rows
+from flambeau.data.series.step import apart
+from flambeau.data.tables.spelling import number_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.forecasts import (
     Forecast,
@@ -156,7 +158,9 @@ def series_parts(facts: SeriesFacts, number: int) -> tuple[type[BaseModel], type
         "last": (str, Field(description="The time of the last known row.")),
         "times": (
             list[str],
-            Field(description=f"Of the {facts.horizon} rows to come, a {facts.frequency} apart."),
+            Field(
+                description=f"Of the {number_of(facts.horizon, 'row')} to come, {apart(facts.frequency)} apart."
+            ),
         ),
         "values": (lists, Field(description="Target → its forecast for each time.")),
         "strange": (list[str], Field(description="What about these rows the training data had none of.")),

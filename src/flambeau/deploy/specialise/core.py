@@ -8,7 +8,15 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 # All of these folders but the named files, and these files.
 CORE_FOLDERS = {
-    "models": ["build.py", "encoders.py", "forecasters.py", "fused.py", "own.py", "pretrained_text.py"],
+    "models": [
+        "build.py",
+        "encoders.py",
+        "forecasters.py",
+        "fused.py",
+        "own.py",
+        "pretrained_text.py",
+        "spec.py",
+    ],
     "transforms": [],
     "training": ["distributed.py", "fit.py", "fit_loss.py", "fit_options.py", "names.py", "sharded.py"],
 }

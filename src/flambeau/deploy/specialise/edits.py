@@ -13,7 +13,6 @@ from flambeau.deploy.specialise.core import EjectError
 from flambeau.deploy.specialise.scopes import FunctionNode, Scopes
 from flambeau.deploy.specialise.trees import all_below, dotted_name, walk
 
-Compound = ast.If | ast.For | ast.While | ast.With | ast.Try
 BLOCKS = ("body", "orelse", "finalbody")
 _HOLDERS = (
     *(

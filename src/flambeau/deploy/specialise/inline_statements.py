@@ -65,7 +65,7 @@ def _dissolve(script: SourceText, knowledge: Knowledge, target: Target, body: li
         ):
             return
         arguments[parameter.name] = argument
-    if not _fits(script, target, body, statement, arguments):
+    if not _fits(script, body, statement, arguments):
         return
     edits = [
         (*script.span(node), held_together(script.source(arguments[node.id]), arguments[node.id], 0))
@@ -103,7 +103,6 @@ def _is_own(script: SourceText, target: Target, node: ast.Name) -> bool:
 
 def _fits(
     script: SourceText,
-    target: Target,
     body: list[ast.stmt],
     statement: CallStatement,
     arguments: Mapping[str, ast.expr],

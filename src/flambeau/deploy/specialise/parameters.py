@@ -52,7 +52,7 @@ def remove_parameters(script: SourceText, knowledge: Knowledge, roots: Collectio
         names = {parameter.name for parameter in unused}
         if names and _are_free(script, target):
             for site in target.sites:
-                _drop_arguments(script, target, site, names)
+                _drop_arguments(script, site, names)
             if target.function is not None:
                 _drop_from_signature(script, target.function, names)
             for parameter in unused:
@@ -83,7 +83,7 @@ def drop_default_arguments(script: SourceText, knowledge: Knowledge, own: Collec
                 ):
                     names.add(name)
             if names:
-                _drop_arguments(script, target, site, names, keep_explained=True)
+                _drop_arguments(script, site, names, keep_explained=True)
 
 
 def drop_needless_defaults(script: SourceText, knowledge: Knowledge, own: Collection[str]) -> None:
@@ -163,7 +163,7 @@ def _is_unused(script: SourceText, knowledge: Knowledge, target: Target, paramet
     if not all(knowledge.purity.is_pure(node) for node in given):
         return False
     if target.function is not None:
-        return _is_never_read(script, target.function, _names_of(script, target, parameter))
+        return _is_never_read(target.function, _names_of(script, target, parameter))
     if any(name in script.calls for name in _WHOLE_OBJECT):
         return False
     for name in _BY_NAME:
@@ -181,9 +181,7 @@ def _is_unused(script: SourceText, knowledge: Knowledge, target: Target, paramet
     return True
 
 
-def _is_never_read(
-    script: SourceText, function: ast.FunctionDef | ast.AsyncFunctionDef, names: list[ast.Name]
-) -> bool:
+def _is_never_read(function: ast.FunctionDef | ast.AsyncFunctionDef, names: list[ast.Name]) -> bool:
     """Whether a parameter is not read, or only after the function itself has set it."""
     stores = [name for name in names if not isinstance(name.ctx, ast.Load)]
     if len(stores) == len(names):
@@ -262,9 +260,7 @@ def _parameter_name(slot: Slot) -> str:
     return slot.core.split(":")[0].split("=")[0].strip()
 
 
-def _drop_arguments(
-    script: SourceText, target: Target, site: Site, names: set[str], *, keep_explained: bool = False
-) -> None:
+def _drop_arguments(script: SourceText, site: Site, names: set[str], *, keep_explained: bool = False) -> None:
     call = site.call
     end = script.span(call)[1]
     opening = _call_bracket(script, call)

@@ -44,13 +44,25 @@ def explain_mixed(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
     label, index, answer = explained_label(bundle, tuple(part[:1] for part in inputs), label)
     parts = zip(*(part.split(AT_ONCE) for part in inputs), strict=True)
     chosen = np.concatenate([answers_of(bundle, part, index).cpu().numpy() for part in parts])
-    effects = {name: float(chosen[0] - chosen[place]) for place, name in enumerate(names, start=1)}
+    # a column that has its typical value moves nothing: another place in the batch may round otherwise
+    effects = {
+        name: 0.0
+        if _is_same(columns[name][0], _typical_raw(bundle, name, used[name]))
+        else float(chosen[0] - chosen[place])
+        for place, name in enumerate(names, start=1)
+    }
     ranked = sorted(names, key=lambda name: (-abs(effects[name]), names.index(name)))
     return {
         "label": label,
         "answer": answer,
         "effects": [effect_of(bundle, name, columns[name][0], effects[name]) for name in ranked],
     }
+
+
+def _is_same(value: Any, typical: Any) -> bool:
+    if isinstance(value, np.ndarray):  # a picture, and there is no typical one
+        return False
+    return bool(value is typical or value == typical or (value != value and typical != typical))
 
 
 def _typical_raw(bundle: Bundle, name: str, kind: str) -> Any:

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from flambeau.deploy.answer import device_of
 from flambeau.deploy.bundle import Bundle
-from flambeau.deploy.why.why import answers_of, explained_label, plain_value, typical_inputs, typical_value
+from flambeau.deploy.why.why import (
+    AT_ONCE,
+    ROUNDING,
+    answers_of,
+    explained_label,
+    plain_value,
+    typical_inputs,
+    typical_value,
+)
 from flambeau.errors import UsageError
 from flambeau.transforms.table import TablePreparation
 
@@ -22,9 +30,6 @@ MOST_PIECES = 200
 # All texts that are tried together; of longer ones larger pieces are left out.
 MOST_LETTERS, FEWEST_PIECES = 4_000_000, 8
 LETTERS_A_TOKEN = 16  # the model reads no more
-AT_ONCE = 64
-# Sums of equal numbers in batches of other sizes differ by this share in float32.
-ROUNDING = 1e-6
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -54,9 +59,11 @@ def explain_texts(bundle: Bundle, columns: dict[str, np.ndarray], label: str | N
     letters = max(1, sum(map(len, texts.values())))
     most = max(FEWEST_PIECES, min(MOST_PIECES, MOST_LETTERS // (letters * len(texts))))
     pieces = {name: cut_in_pieces(text, most) for name, text in texts.items()}
-    variants = [row, *({**row, name: _one("")} for name in pieces)]
+    # what is not read is not encoded again and again either
+    short = {**row, **{name: _one(text) for name, text in texts.items()}}
+    variants = [short, *({**short, name: _one("")} for name in pieces)]
     variants += [
-        {**row, name: _one("".join(parts[:place] + parts[place + 1 :]))}
+        {**short, name: _one("".join(parts[:place] + parts[place + 1 :]))}
         for name, parts in pieces.items()
         for place in range(len(parts))
     ]

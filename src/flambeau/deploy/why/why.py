@@ -15,13 +15,13 @@ from flambeau.errors import UsageError, did_you_mean
 from flambeau.evaluation.decide import choose_classes
 from flambeau.transforms.categories import MISSING, UNKNOWN, CategoryFeature
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SECONDS_A_DAY
 from flambeau.transforms.table import TablePreparation
 
 FEWEST_CELLS, MOST_CELLS = 6, 12
 # The work of one explanation: about as many pixels pass the model as in 84 pictures of 224 by 224.
 MOST_PIXELS = 2**22
 AT_ONCE = 64
-SECONDS_A_DAY = 86_400
 # Sums of equal numbers in batches of other sizes differ by this share in float32.
 ROUNDING = 1e-6
 

@@ -83,11 +83,7 @@ class ChatBot:
         asked = [bare_question(question) for question in questions]
         if not any(asked):
             return [Reply(known.unknown, 0.0, False, "") for _ in asked]
-        device = next(self.module.parameters()).device
-        pieces = torch.from_numpy(wide_pieces(known.pieces, asked)).to(device)
-        with torch.inference_mode():
-            likeness = self.module.finder(pieces).float().cpu().numpy()
-        chances = answer_chances(likeness, known.temperature, known.doubt)[:, :-1]
+        chances = self.chances(wide_pieces(known.pieces, asked))
         found = []
         for text, row, turn in zip(asked, chances, turns, strict=True):
             best = int(np.argmax(row))
@@ -98,6 +94,13 @@ class ChatBot:
             texts = known.answers[best]
             found.append(Reply(texts[turn % len(texts)], sure, True, known.tags[best]))
         return found
+
+    def chances(self, pieces: np.ndarray) -> np.ndarray:
+        """Probabilities (n, answers) of the answers to questions as piece numbers (n, longest)."""
+        device = next(self.module.parameters()).device
+        with torch.inference_mode():
+            likeness = self.module.finder(torch.from_numpy(pieces).to(device)).float().cpu().numpy()
+        return answer_chances(likeness, self.preparation.temperature, self.preparation.doubt)[:, :-1]
 
     def draft(self, question: str, *, temperature: float = 0.5, seed: int = 0) -> Draft | None:
         """The text that the net that writes begins to answer; None where there is none."""

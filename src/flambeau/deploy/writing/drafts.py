@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from flambeau.models.language import LanguageLSTM, LanguageTransformer, Memory, choose_tokens
+from flambeau.models.language import LanguageLSTM, LanguageTransformer, Memory
+from flambeau.models.writing import choose_tokens
 
 
 class Draft:

@@ -8,7 +8,8 @@ import torch
 
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import ModelError, UsageError
-from flambeau.models.language import LanguageLSTM, LanguageTransformer, write_tokens
+from flambeau.models.language import LanguageLSTM, LanguageTransformer
+from flambeau.models.writing import write_tokens
 from flambeau.transforms.corpus import UNKNOWN_CHARACTER, CorpusPreparation
 
 MOST_PROMPT_CHARACTERS = 100_000

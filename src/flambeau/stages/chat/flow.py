@@ -11,7 +11,6 @@ import torch
 
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
-from flambeau.errors import RunError
 from flambeau.evaluation.answers import likeness_of
 from flambeau.evaluation.chat import (
     FEWEST_TO_FIT,
@@ -24,8 +23,7 @@ from flambeau.models.build import build_model
 from flambeau.models.chat import ChatModel
 from flambeau.planning.chat import plan_chat, plan_chat_parts
 from flambeau.planning.machine import describe_machine, resolve_device
-from flambeau.planning.named import plan_named
-from flambeau.recipe import Choices, Recipe
+from flambeau.recipe import Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
 from flambeau.stages.chat.keeping import keep_chat_plan, keep_chat_result, score_chat
@@ -43,14 +41,13 @@ from flambeau.stages.engine.stopping import StopSwitch
 from flambeau.stages.engine.technique import Stage
 from flambeau.stages.explaining import explained
 from flambeau.stages.journal import Journal, Listener, go_on
-from flambeau.stages.other_flows import idle_findings, refuse_for_texts
-from flambeau.stages.setting import set_up_torch, with_full_paths
-from flambeau.stages.trackers import check_trackers, followed
-from flambeau.stages.trainings import asks_again
+from flambeau.stages.keeping import FINAL_NUMBER
+from flambeau.stages.members import asks_again
+from flambeau.stages.other_flows import begin_texts, check_same_texts, idle_findings
+from flambeau.stages.setting import set_up_torch
+from flambeau.stages.trackers import followed
 from flambeau.training.session import run_session
 from flambeau.transforms.dialogue import ChatPreparation
-
-FINAL_NUMBER = 10_000
 
 
 @dataclass
@@ -71,15 +68,11 @@ def train_chat(
         FlambeauError: with what, where, got, expected and the next command.
         KeyboardInterrupt: the person stopped it; what was done is saved.
     """
-    journal = Journal(listener)
-    choices = Choices(with_full_paths(recipe, source), journal.choice)
-    plan_named(choices)
-    choices.choose("task", "chat", "the data are questions and answers")
-    refuse_for_texts(choices, "chat")
-    check_trackers(choices.recipe)
-    plan_chat_parts(choices)
+    journal, choices = begin_texts(source, recipe, "chat", listener)
     machine = describe_machine(resolve_device(choices.recipe.device))
-    material = read_chat(choices.recipe, journal)
+    with choices.told_later():
+        plan_chat_parts(choices)
+        material = read_chat(choices.recipe, journal)
     for finding in (*material.dialogues.findings, *idle_findings(choices, "chat")):
         journal.finding(finding)
     plan_chat(choices, questions=len(material.dialogues.questions), machine=machine)
@@ -96,15 +89,8 @@ def resume_chat(run: RunFolder, *, listener: Listener) -> RunFolder:
     recipe = load_recipe(run.recipe)
     journal = go_on(run, listener)
     material = read_chat(recipe, journal)
-    before = run.read_json("data.json")
-    if before["fingerprint"] != material.fingerprint:
-        raise RunError(
-            "the questions or answers have changed since this run was started",
-            where=before["source"],
-            got=f"{len(material.dialogues.questions):,} questions now, {before['count']:,} before",
-            expected="the data as they were, or a new run",
-            command=f"flambeau train {before['source']} --task chat",
-        )
+    now = f"{len(material.dialogues.questions):,} questions"
+    check_same_texts(run, material.fingerprint, "the questions or answers have", now, "chat")
     set_up_torch(recipe)
     with followed(run, journal, recipe):
         return carry_out_chat(run, material, recipe, journal)
@@ -117,9 +103,10 @@ def carry_out_chat(run: RunFolder, material: ChatMaterial, recipe: Recipe, journ
     tested = fit_chat(run, material, split, recipe, journal, stop, number=0, name="")
     temperature, doubt, threshold = settle_doubt(tested, material, recipe)
     if len(split.valid) < FEWEST_TO_FIT:
+        few = number_of(len(split.valid), "question held out is", "questions held out are")
         journal.note(
-            f"{number_of(len(split.valid), 'question')} held out are too few to tell when it does not know: that is "
-            "settled by how well it knows the questions that it has learnt"
+            f"{few} too few to tell when it does not know: that is settled by how well it knows the questions that it "
+            "has learnt"
         )
     journal.note(
         f"it answers where it is at least {threshold:.0%} sure, and says '{recipe.chat.unknown}' elsewhere"

@@ -14,8 +14,9 @@ from flambeau.data.tables.spelling import number_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.evaluation.answers import answer_nats, hits_within, likeness_of
 from flambeau.evaluation.chat import answer_chances, hits_interval, mean_interval
-from flambeau.models.build import ModelSpec
+from flambeau.insight.texts import WRITTEN_TEXTS
 from flambeau.models.chat import ChatModel
+from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Choices, Recipe
 from flambeau.records import RunFolder
 from flambeau.stages.chat.parts import fed_pairs
@@ -26,7 +27,6 @@ from flambeau.stages.keeping import describe_text, finish_run, keep_trainings, s
 from flambeau.transforms.dialogue import ChatPreparation
 from flambeau.transforms.table import TargetScaler
 
-WRITTEN = "samples.json"
 SHOWN_QUESTIONS = 12
 FEWEST_TO_JUDGE = 10
 
@@ -124,8 +124,8 @@ def _verdict(hits: np.ndarray, others: dict[str, np.ndarray], recipe: Recipe) ->
     comparison = f"{told}, against {others[best].mean():.1%} by the {best} (TF-IDF)"
     gap = mean_interval(hits - others[best], recipe.evaluation.resamples, recipe.seed)
     if len(hits) < FEWEST_TO_JUDGE:
-        few = number_of(len(hits), "new question")
-        return f"{few} are too few to say how good the bot is: {comparison}.", "unclear"
+        few = number_of(len(hits), "new question is", "new questions are")
+        return f"{few} too few to say how good the bot is: {comparison}.", "unclear"
     if gap["low"] > 0:
         return f"The bot beats every baseline: {comparison}.", "better"
     if gap["high"] < 0:
@@ -142,18 +142,31 @@ def _shown(material: ChatMaterial, chances: np.ndarray, preparation: ChatPrepara
     ).tolist():
         best = int(chances[place].argmax())
         sure = float(chances[place, best])
-        said = preparation.answers[best][0] if sure >= preparation.threshold else preparation.unknown
-        note = (
-            "right" if best in right[place] else f"right would be: {preparation.answers[right[place][0]][0]}"
-        )
+        answered = sure >= preparation.threshold
+        said = preparation.answers[best][0] if answered else preparation.unknown
+        missed = "" if best in right[place] else f"right would be: {preparation.answers[right[place][0]][0]}"
         shown.append(
             {
                 "prompt": material.questions(rows[place : place + 1])[0],
                 "text": said,
-                "note": f"{sure:.0%} sure; {note}",
+                "note": note_of(sure, missed, answered=answered),
             }
         )
     return shown
+
+
+def note_of(sure: float, missed: str, *, answered: bool) -> str:
+    """How a tested question went: how sure the bot was, whether it found the right answer, whether it said it.
+
+    >>> note_of(0.634, "", answered=True), note_of(0.25, "", answered=False)
+    ('63% sure, and right.', 'The answer that it found and kept back was right; it was 25% sure.')
+    """
+    if answered:
+        return f"{sure:.0%} sure, and right." if not missed else f"{sure:.0%} sure, and wrong; {missed}"
+    kept_back = "The answer that it found and kept back was"
+    if not missed:
+        return f"{kept_back} right; it was {sure:.0%} sure."
+    return f"{kept_back} wrong, too ({sure:.0%} sure); {missed}"
 
 
 def keep_chat_result(
@@ -166,7 +179,7 @@ def keep_chat_result(
 ) -> None:
     """Write scores, answered questions, the bundle, the report, and the digests of all of it."""
     spec, model, preparation = made
-    run.write_json(WRITTEN, samples)
+    run.write_json(WRITTEN_TEXTS, samples)
     keep_trainings(run, np.empty(0, np.int64), trainings)
     bundle = Bundle(SCHEMA, spec, preparation, model, TargetScaler(0.0, 1.0), facts=describe_making(run))
     finish_run(run, bundle, scores, journal)

@@ -13,9 +13,9 @@ from flambeau.data.batches import INIT_STREAM, Batches, gather_tensors, mix_seed
 from flambeau.data.split import Split
 from flambeau.evaluation.answers import judge_finder, judge_writer
 from flambeau.evaluation.validation import Validation
-from flambeau.models.build import ModelSpec
 from flambeau.models.chat import AnswerFinder
 from flambeau.models.language import LanguageTransformer
+from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Recipe
 from flambeau.stages.chat.training import ChatFeed, ChatMaterial
 from flambeau.stages.engine.technique import Stage, make_optimizer, make_technique

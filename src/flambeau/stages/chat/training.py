@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flambeau.data.dialogue.entries import ReadDialogues
+from flambeau.data.dialogue.entries import ReadDialogues, dialogues_digest
 from flambeau.data.dialogue.files import read_dialogues
 from flambeau.data.dialogue.joining import answer_pairs, compared_answers, plain_question, right_answers
 from flambeau.data.known.named import place_of
@@ -97,10 +96,7 @@ def read_chat(recipe: Recipe, journal: Journal) -> ChatMaterial:
         groups=groups if repeated else None,
         seed=recipe.seed,
     )
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (dialogues.questions, dialogues.right, dialogues.tags, dialogues.answers):
-        digest.update(repr(part).encode("utf-8", "surrogatepass"))
-    return ChatMaterial(dialogues, split, digest.hexdigest())
+    return ChatMaterial(dialogues, split, dialogues_digest(dialogues))
 
 
 def feed_chat(material: ChatMaterial, rows: np.ndarray, recipe: Recipe, device: torch.device) -> ChatFeed:

@@ -14,7 +14,7 @@ import torch
 from flambeau.planning.numbers import Work, compiling_pays
 from flambeau.recipe import Choices, Recipe
 from flambeau.stages.engine.passes import compile_for
-from flambeau.stages.fitting import Parts
+from flambeau.stages.parts import Parts
 from flambeau.training.memory import is_out_of_memory
 from flambeau.training.precision import autocast_to
 

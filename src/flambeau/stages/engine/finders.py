@@ -11,8 +11,8 @@ from itertools import islice
 from flambeau.errors import ModelError
 from flambeau.recipe import Choices
 from flambeau.stages.engine.timing import samples_a_second
-from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
+from flambeau.stages.parts import Parts
 from flambeau.training.loop import StepRecord, train
 from flambeau.training.memory import is_out_of_memory
 from flambeau.training.precision import make_scaler

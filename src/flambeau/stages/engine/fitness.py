@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from flambeau.errors import ModelError
-from flambeau.models.build import ModelSpec
 from flambeau.models.freezing import Freezing, layers_from_head, make_freezing, names_of_stages
+from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Recipe
 from flambeau.stages.engine.technique import Stage
 from flambeau.stages.engine.trial import TRIAL
+from flambeau.training.diverged import are_finite, layer_title
 from flambeau.training.loop import nothing_to_begin
 
 STAGES_TOLD = 8
@@ -78,15 +79,15 @@ def first_not_finite(model: nn.Module, inputs: tuple[Tensor, ...]) -> str:
     found: list[str] = []
     handles = []
     for name, module in model.named_modules():
-        own = [part for part, tensor in module.named_parameters(recurse=False) if not _finite(tensor)]
+        own = [part for part, tensor in module.named_parameters(recurse=False) if not are_finite(tensor)]
 
         def look(
             module: nn.Module, given: object, output: object, name: str = name, own: list[str] = own
         ) -> None:
-            title = f"'{name}' ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
+            title = layer_title(name, module)
             if not found and own:
                 found.append(f"{own[0]} of {title} holds NaN or infinity")
-            elif not found and isinstance(output, Tensor) and not _finite(output):
+            elif not found and isinstance(output, Tensor) and not are_finite(output):
                 found.append(f"{title} is the first to give NaN or infinity")
 
         handles.append(module.register_forward_hook(look))
@@ -97,10 +98,6 @@ def first_not_finite(model: nn.Module, inputs: tuple[Tensor, ...]) -> str:
         for handle in handles:
             handle.remove()
     return found[0] if found else "NaN or infinity"
-
-
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
 
 
 def freeze(model: nn.Module, recipe: Recipe, stage: Stage) -> Callable[[nn.Module, int], None]:

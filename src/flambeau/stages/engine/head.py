@@ -15,13 +15,13 @@ from flambeau.data.batches import Batches, gather_tensors, ordered_batches
 from flambeau.evaluation.validation import Validation, validate_predictions
 from flambeau.models.backbone import copy_head, find_head, find_head_dropout, remove_head
 from flambeau.models.freezing import layers_from_head
+from flambeau.models.fused_body import join_picture_body
 from flambeau.models.fusion import Fusion
 from flambeau.recipe import Recipe
 from flambeau.stages.engine.technique import make_optimizer, make_schedule
 from flambeau.stages.engine.trial import TRIAL
-from flambeau.stages.fitting import Parts
 from flambeau.stages.material import Material
-from flambeau.stages.mixed.model import join_body
+from flambeau.stages.parts import Parts
 from flambeau.stages.validating import batch_of, predict_rows
 from flambeau.training.loop import nothing_to_begin
 from flambeau.training.names import head_batch_size
@@ -197,7 +197,8 @@ def whole_model(module: nn.Module, parts: Parts) -> nn.Module:
     if parts.whole is None:
         return module
     if isinstance(parts.whole, Fusion):
-        return join_body(module, parts.whole)
+        assert isinstance(module, Fusion)
+        return join_picture_body(module, parts.whole)
     head = module.get_submodule(find_head(module))
     parts.whole.get_submodule(find_head(parts.whole)).load_state_dict(head.state_dict())
     return parts.whole.eval()

@@ -11,7 +11,7 @@ from torch.optim import SGD, Adagrad, Optimizer, RMSprop
 from flambeau.errors import ModelError, RecipeError
 from flambeau.recipe import Choices
 from flambeau.stages.engine.work import Memory, largest_fitting, measure_memory
-from flambeau.stages.fitting import Parts
+from flambeau.stages.parts import Parts
 from flambeau.training.memory import is_out_of_memory
 
 Result = TypeVar("Result")

@@ -18,12 +18,13 @@ from flambeau.data.batches import mix_seed, share_of_step
 from flambeau.errors import RecipeError
 from flambeau.evaluation.validation import Validation
 from flambeau.models.backbone import find_head
-from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import PICTURE_MODELS, TABLE_MODELS
 from flambeau.recipe import Recipe
 from flambeau.recipe.fields import is_own
-from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
 from flambeau.stages.material import Material
+from flambeau.stages.parts import Parts
 from flambeau.stages.validating import predict_rows, score_rows
 from flambeau.training.average import averaged_copy
 from flambeau.training.distributed import (

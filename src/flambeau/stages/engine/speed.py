@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from flambeau.data.split import Split
+from flambeau.data.tables.spelling import number_of
 from flambeau.planning.machine import describe_machine
 from flambeau.planning.numbers import Work, fit_numbers_to_work, warning_of_numbers, wrong_numbers
 from flambeau.planning.rules import plan_schedule
@@ -16,8 +17,8 @@ from flambeau.stages.engine.memory_limit import keep_memory_limit, while_it_fits
 from flambeau.stages.engine.timing import seconds_per_epoch, tune_precision
 from flambeau.stages.engine.trial import TRIAL
 from flambeau.stages.engine.work import measure_work
-from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
+from flambeau.stages.parts import Parts
 from flambeau.stages.setting import set_up_torch
 from flambeau.stages.trainings import Trainings
 
@@ -139,7 +140,9 @@ def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -
     epochs = choices.recipe.training.epochs or 1
     several = f"{count} trainings of " if count > 1 else ""
     total = tell_seconds(seconds * epochs * count)
-    journal.stage("estimate", f"training takes about {total}: {several}{epochs} epochs of {seconds:.2g} s")
+    journal.stage(
+        "estimate", f"training takes about {total}: {several}{number_of(epochs, 'epoch')} of {seconds:.2g} s"
+    )
 
 
 def tell_seconds(seconds: float) -> str:

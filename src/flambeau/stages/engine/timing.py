@@ -8,15 +8,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Protocol
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from flambeau.recipe import Choices
-from flambeau.stages.fitting import Parts
 from flambeau.stages.journal import Journal
+from flambeau.stages.parts import Parts
 from flambeau.stages.setting import set_up_torch
-from flambeau.training.loop import StepRecord, train
+from flambeau.training.loop import EpochBatches, StepRecord, Technique, train
+from flambeau.training.losses import Loss
 from flambeau.training.precision import make_scaler
+from flambeau.training.session import Session
 
 TIMED_STEPS = 4
 SECONDS_A_BATCH_SIZE = 0.5
@@ -24,6 +29,23 @@ ROUNDS_OF_TUNING = 3
 # After the first round, a way that was so many times slower than the fastest is not timed again.
 HOPELESS = 3.0
 MOST_SECONDS_A_WAY = 10.0
+
+
+class Timed(Protocol):
+    """Parts of a training of any kind whose steps can be timed."""
+
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def batches(self) -> EpochBatches: ...
+    @property
+    def optimizer(self) -> Optimizer: ...
+    @property
+    def loss(self) -> Loss: ...
+    @property
+    def technique(self) -> Technique: ...
+    @property
+    def session(self) -> Session: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,7 @@ class Numbers:
 
 
 def step_seconds(
-    parts: Parts, steps: int = TIMED_STEPS, least: float = 0.0, most: float = math.inf
+    parts: Timed, steps: int = TIMED_STEPS, least: float = 0.0, most: float = math.inf
 ) -> list[float]:
     """Wall time of each of so many training steps; the model is spent.
 
@@ -66,7 +88,7 @@ def step_seconds(
     return times[1:] or times
 
 
-def seconds_per_step(parts: Parts) -> float:
+def seconds_per_step(parts: Timed) -> float:
     """The median time of a training step; the model is spent."""
     times = sorted(step_seconds(parts))
     return times[len(times) // 2]
@@ -85,7 +107,13 @@ def seconds_per_epoch(parts: Parts, processes: int = 1) -> float:
         parts: of the training.
         processes: that share the samples of each step; what they tell each other is not timed.
     """
-    step = seconds_per_step(replace(parts, batches=replace(parts.batches, ranks=processes)))
+    return with_validation(
+        seconds_per_step(replace(parts, batches=replace(parts.batches, ranks=processes))), parts
+    )
+
+
+def with_validation(step: float, parts: Timed) -> float:
+    """The time of an epoch whose steps take so many seconds each, and whose validation is tried here."""
     started = time.perf_counter()
     if parts.session.validate is not None:
         parts.session.validate(parts.model)

@@ -23,6 +23,7 @@ from flambeau.evaluation.generated import (
     Copies,
     class_shares,
     diversity_of,
+    evenly_spaced,
     find_copies,
     fit_gaussian,
     frechet_distance,
@@ -35,7 +36,7 @@ from flambeau.recipe import Recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding
 from flambeau.stages.generate.eye import Eye, pictures_of
-from flambeau.stages.generate.parts import GanParts, real_rows
+from flambeau.stages.generate.parts import GanParts
 
 SCORE_STREAM, SHEET_STREAM, TEST_STREAM = 14, 15, 16
 MOST_SHEETS = 40
@@ -64,7 +65,7 @@ class EpochJudge:
         self.run, self.eye, self.bits = run, eye, parts.preparation.bits
         options, latent, seed = recipe.generate, parts.state.technique.latent, recipe.seed
         rows = split.valid if len(split.valid) >= FEWEST_JUDGED else split.train
-        features, _ = eye.look_at_rows(parts.gather, real_rows(rows, options.score_samples or 1000))
+        features, _ = eye.look_at_rows(parts.gather, evenly_spaced(rows, options.score_samples or 1000))
         self.real, self.known = features, fit_gaussian(features)
         self.noise = draw_noise(options.score_samples or 1000, latent, seed, SCORE_STREAM)
         self.shown = draw_noise(options.sheet, latent, seed, SHEET_STREAM)
@@ -116,7 +117,7 @@ def judge_generator(
     count = min(options.score_samples or 1000, max(2, len(split.train)))
     noise = draw_noise(count, state.technique.latent, recipe.seed, TEST_STREAM)
     pictures = make_pictures(state.evaluated, noise)
-    real = pictures_of(parts.gather, real_rows(split.train, count))
+    real = pictures_of(parts.gather, evenly_spaced(split.train, count))
     test = pictures_of(parts.gather, split.test)
     made_features, made_classes = eye.look(pictures)
     real_features, _ = eye.look(real)
@@ -129,7 +130,7 @@ def judge_generator(
         "noise": frechet_of(eye.look(noise_like(real, recipe.seed))[0], test_features),
     }
     flat = [one.flatten(1).numpy() for one in (pictures, real, test)]
-    compared = real_rows(split.train, max(count, MOST_NUMBERS // flat[0].shape[1]))
+    compared = evenly_spaced(split.train, max(count, MOST_NUMBERS // flat[0].shape[1]))
     blocks = np.array_split(compared, -(-len(compared) // ROWS_A_BLOCK))
     copies = find_copies(
         flat[0], (pictures_of(parts.gather, rows).flatten(1).numpy() for rows in blocks), flat[2]

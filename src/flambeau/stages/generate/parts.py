@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from flambeau.data.batches import INIT_STREAM, Batches, Change, Gather, gather_pixels, mix_seed
 from flambeau.data.split import Split
-from flambeau.errors import ModelError
-from flambeau.models.build import ModelSpec, build_model, generator_spec
+from flambeau.models.build import build_model
 from flambeau.models.gan import Discriminator, begin_discriminator, begin_generator
-from flambeau.models.state_dicts import load_partly
+from flambeau.models.spec import ModelSpec, generator_spec
 from flambeau.planning.scans import scan_reading
 from flambeau.recipe import Recipe
+from flambeau.stages.fitting import begin_from
 from flambeau.stages.inputs import make_change
 from flambeau.stages.trainings import Trainings
 from flambeau.training.gan_loop import GanTechnique
@@ -138,22 +138,9 @@ def _make_nets(spec: ModelSpec, recipe: Recipe, trainings: Trainings) -> tuple[n
     )
     begin_discriminator(discriminator)
     if trainings.start is not None:
-        report = load_partly(generator, trainings.start.tensors)
-        if report.missing or report.other_shape or report.unexpected:
-            raise ModelError(
-                "the earlier run has another generator",
-                got=str(report),
-                expected="the same picture size, channels, generate.latent and generate.width",
-                command="flambeau train … --recipe EARLIER_RUN/recipe.yaml",
-            )
+        equal = "picture size, channels, generate.latent and generate.width"
+        begin_from(generator, trainings.start.tensors, "generator", equal)
         trainings.journal.note(
             "the generator goes on from the earlier run; its discriminator is not part of a bundle and begins afresh"
         )
     return generator.to(trainings.device), discriminator.to(trainings.device)
-
-
-def real_rows(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many evenly spaced rows."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

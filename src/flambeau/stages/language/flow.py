@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from flambeau.errors import RunError
 from flambeau.evaluation.language import token_nats
 from flambeau.evaluation.ngrams import baseline_nats
-from flambeau.models.language import LanguageLSTM, LanguageTransformer, write_tokens
+from flambeau.models.language import LanguageLSTM, LanguageTransformer
+from flambeau.models.writing import write_tokens
 from flambeau.planning.language import plan_language, plan_language_parts
 from flambeau.planning.machine import Machine, describe_machine, resolve_device
-from flambeau.planning.named import plan_named
 from flambeau.planning.numbers import fit_numbers_to_work
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
@@ -25,6 +21,7 @@ from flambeau.records import RunFolder
 from flambeau.stages.engine.speed import set_epochs
 from flambeau.stages.engine.stopping import StopSwitch
 from flambeau.stages.engine.technique import Stage
+from flambeau.stages.engine.timing import seconds_per_step, with_validation
 from flambeau.stages.engine.trial import TRIAL
 from flambeau.stages.engine.work import measure_work
 from flambeau.stages.explaining import explained
@@ -40,14 +37,11 @@ from flambeau.stages.language.training import (
     sample_prompts,
     unknown_findings,
 )
-from flambeau.stages.other_flows import idle_findings, refuse_for_texts
-from flambeau.stages.setting import set_up_torch, with_full_paths
-from flambeau.stages.trackers import check_trackers, followed
-from flambeau.training.loop import StepRecord, train
-from flambeau.training.precision import make_scaler
+from flambeau.stages.members import asks_again
+from flambeau.stages.other_flows import begin_texts, check_same_texts, idle_findings
+from flambeau.stages.setting import set_up_torch
+from flambeau.stages.trackers import followed
 from flambeau.training.session import run_session
-
-TIMED_STEPS = 4
 
 
 def train_language(
@@ -59,15 +53,11 @@ def train_language(
         FlambeauError: with what, where, got, expected and the next command.
         KeyboardInterrupt: the person stopped it; what was done is saved.
     """
-    journal = Journal(listener)
-    choices = Choices(with_full_paths(recipe, source), journal.choice)
-    plan_named(choices)
-    choices.choose("task", "language", "the data are one plain text")
-    refuse_for_texts(choices, "language")
-    check_trackers(choices.recipe)
-    plan_language_parts(choices)
+    journal, choices = begin_texts(source, recipe, "language", listener)
     machine = describe_machine(resolve_device(choices.recipe.device))
-    material = read_text(choices.recipe, journal)
+    with choices.told_later():
+        plan_language_parts(choices)
+        material = read_text(choices.recipe, journal)
     for finding in (*material.findings, *idle_findings(choices, "language")):
         journal.finding(finding)
     plan_language(choices, material.facts, machine)
@@ -92,24 +82,12 @@ def resume_language(run: RunFolder, *, listener: Listener) -> RunFolder:
     recipe = load_recipe(run.recipe)
     journal = go_on(run, listener)
     material = read_text(recipe, journal)
-    check_same_text(run, material)
+    now = f"{material.facts.characters:,} characters"
+    check_same_texts(run, material.fingerprint, "the text has", now, "language")
     set_up_torch(recipe)
     feed = feed_text(material, recipe, torch.device(recipe.device or "cpu"))
     with followed(run, journal, recipe):
         return carry_out_language(run, material, feed, recipe, journal)
-
-
-def check_same_text(run: RunFolder, material: TextMaterial) -> None:
-    """Raises RunError where the text is not the one that the run was started with."""
-    before = run.read_json("data.json")
-    if before["fingerprint"] != material.fingerprint:
-        raise RunError(
-            "the text has changed since this run was started, so it cannot go on to the same result",
-            where=before["source"],
-            got=f"{material.facts.characters:,} characters now, {before['count']:,} before",
-            expected="the text as it was, or a new run",
-            command=f"flambeau train {before['source']} --task language",
-        )
 
 
 def choose_language_length(feed: LanguageFeed, choices: Choices, machine: Machine, journal: Journal) -> None:
@@ -125,28 +103,8 @@ def choose_language_length(feed: LanguageFeed, choices: Choices, machine: Machin
     choices.choose("training.compile", False, "compiling was not measured for language models")
     choices.choose("training.recompute", False, "no limit of memory asks for it")
     set_up_torch(choices.recipe)
-    set_epochs(seconds_of_epoch(trial()), choices, journal, 1)
-
-
-def seconds_of_epoch(parts: LanguageParts) -> float:
-    """The time of an epoch with its validation; the model is spent."""
-    scaler = make_scaler(parts.technique.precision, parts.technique.device)
-    technique = replace(parts.technique, epochs=1_000_000)
-    times = []
-    moment = time.perf_counter()
-    steps = (
-        record
-        for record in train(parts.model, parts.batches, parts.optimizer, parts.loss, technique, scaler=scaler)
-        if isinstance(record, StepRecord)
-    )
-    for record in islice(steps, TIMED_STEPS + 1):
-        record.loss.item()  # waits for a device
-        times.append(time.perf_counter() - moment)
-        moment = time.perf_counter()
-    if parts.session.validate is not None:
-        parts.session.validate(parts.model)
-    usual = sorted(times[1:])[len(times[1:]) // 2]
-    return usual * len(parts.batches) + time.perf_counter() - moment
+    parts = trial()
+    set_epochs(with_validation(seconds_per_step(parts), parts), choices, journal, 1)
 
 
 def carry_out_language(
@@ -165,14 +123,20 @@ def carry_out_language(
     nats = token_nats(module, feed.test, context=context, stride=max(1, context // 2))
     baselines = {}
     if recipe.evaluation.baselines:
-        parts_ids = (torch.cat(part).cpu().numpy() for part in (feed.train, feed.valid, (feed.test,)))
-        baselines = baseline_nats(*parts_ids, feed.preparation.cardinality)
+        divided = (feed.train, feed.valid, (feed.test,))
+        train_ids, valid_ids, test_ids = (torch.cat(part).cpu().numpy() for part in divided)
+        baselines = baseline_nats(train_ids, valid_ids, test_ids, feed.preparation.cardinality)
     rate = (len(feed.test) - 1) / max(1, len(material.test) - 1)
     scores = language_scores(feed, nats, baselines, rate, recipe)
     samples = write_samples(module, feed, material, recipe, journal)
     scores["seconds"] = round(journal.seconds, 2)
-    told = {"best_epoch": state.best.epoch, "changes": state.changes, "epochs": parts.technique.epochs}
-    keep_language_result(run, material, feed, (parts.spec, module), (scores, samples, told), journal)
+    told = {
+        "best_epoch": state.best.epoch,
+        "changes": state.changes,
+        "epochs": parts.technique.epochs,
+        "asks_again": asks_again(parts.technique),
+    }
+    keep_language_result(run, feed, (parts.spec, module), (scores, samples, told), journal)
     return run
 
 

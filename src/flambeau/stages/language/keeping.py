@@ -10,7 +10,8 @@ from torch import nn
 
 from flambeau.deploy.bundle import Bundle
 from flambeau.evaluation.ngrams import block_means, nats_to_scores, token_intervals
-from flambeau.models.build import ModelSpec
+from flambeau.insight.texts import WRITTEN_TEXTS
+from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Choices, Recipe
 from flambeau.records import RunFolder
 from flambeau.stages.facts import describe_making
@@ -24,7 +25,6 @@ SPLIT_REASON = (
     "what is tested comes after all that was learnt from; short blocks at equal distances before it choose the epoch; "
     "no window crosses a border"
 )
-SAMPLES = "samples.json"
 
 
 def keep_language_plan(
@@ -103,7 +103,6 @@ def compare_nats(
 
 def keep_language_result(
     run: RunFolder,
-    material: TextMaterial,
     feed: LanguageFeed,
     made: tuple[ModelSpec, nn.Module],
     told: tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]],
@@ -112,13 +111,13 @@ def keep_language_result(
     """Write scores, samples, the bundle, the report, and the digests of all of it.
 
     Args:
-        run, material, feed, journal: of the run.
+        run, feed, journal: of the run.
         made: the model's description, and itself.
         told: scores, samples, and what a repeat must know of the training.
     """
     spec, module = made
     scores, samples, training = told
-    run.write_json(SAMPLES, samples)
+    run.write_json(WRITTEN_TEXTS, samples)
     keep_trainings(run, np.empty(0, np.int64), [{"number": 0, "valid": [], **training}])
     facts = describe_making(run)
     bundle = Bundle(SCHEMA, spec, feed.preparation, module, TargetScaler(0.0, 1.0), facts=facts)

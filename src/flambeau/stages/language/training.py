@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flambeau.data.batches import INIT_STREAM, mix_seed
+from flambeau.data.corpus.check import check_text
 from flambeau.data.corpus.corpus import Places, WindowBatches, cut_text, divide_places
 from flambeau.data.corpus.source import open_corpus
 from flambeau.errors import DataError, ModelError
 from flambeau.evaluation.language import validate_tokens
-from flambeau.models.build import ModelSpec, build_model
+from flambeau.models.build import build_model
+from flambeau.models.spec import ModelSpec
 from flambeau.planning.language import TextFacts
 from flambeau.recipe import Recipe
 from flambeau.schema import Finding, Schema
@@ -56,8 +58,8 @@ class TextMaterial:
     @property
     def facts(self) -> TextFacts:
         """What defaults depend on."""
-        pieces = (*self.train, *self.valid, self.test)
-        return TextFacts(total(pieces), len(set().union(*pieces)))
+        length = total((*self.train, *self.valid, self.test))
+        return TextFacts(length, len(set().union(*self.train)))
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def read_text(recipe: Recipe, journal: Journal) -> TextMaterial:
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     places = dict(zip(("train", "valid", "test"), divided, strict=True))
     train, valid, (test,) = parts
+    findings = (*findings, *check_text((*train, *valid), test))
     return TextMaterial(train, valid, test, places, digest, findings)
 
 

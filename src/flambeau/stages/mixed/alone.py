@@ -17,7 +17,8 @@ from flambeau.planning.mixed import kinds_of_columns
 from flambeau.recipe import Recipe
 from flambeau.stages.judging import Judged
 from flambeau.stages.material import Material
-from flambeau.stages.trainings import Fitted, Trainings
+from flambeau.stages.members import Fitted
+from flambeau.stages.trainings import Trainings
 
 ALONE = "alone-"
 LEFT_OUT = "left out, so that the others are judged alone"

@@ -189,12 +189,13 @@ def picture_gathers(
     gathers = []
     for column in pictures:
         own = columns[column.column]
-        prepare = column.pictures.shape if training else partial(_prepare, column.pictures, layout)
+        prepare = column.pictures.shape if training else partial(prepare_pictures, column.pictures, layout)
         gathers.append(gather_present(own.pixels, own.places, prepare, device))
     return gathers
 
 
-def _prepare(preparation: PicturePreparation, layout: torch.memory_format, block: Tensor) -> Tensor:
+def prepare_pictures(preparation: PicturePreparation, layout: torch.memory_format, block: Tensor) -> Tensor:
+    """Integer pixels of a block → what the model sees."""
     return preparation.prepare(block).contiguous(memory_format=layout)
 
 

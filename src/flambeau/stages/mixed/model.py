@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from flambeau.data.batches import Gather, evaluation_batch, gather_present, join_gathers
 from flambeau.errors import ModelError
 from flambeau.evaluation.validation import Validation, validate_predictions
-from flambeau.models.backbone import copy_head, find_head, remove_head
-from flambeau.models.build import ModelSpec
+from flambeau.models.backbone import remove_head
 from flambeau.models.encoders import encoder_arguments
 from flambeau.models.fused import fusion_spec
+from flambeau.models.fused_body import as_it_is, body_features, without_picture_body
 from flambeau.models.fusion import Fusion
 from flambeau.models.joined import Ensemble
+from flambeau.models.spec import ModelSpec
 from flambeau.models.state_dicts import LoadReport
 from flambeau.recipe import Recipe
 from flambeau.stages.inputs import Feed
 from flambeau.stages.material import Material
+from flambeau.stages.mixed.feed import layout_of, prepare_pictures
+from flambeau.stages.parts import Parts
 from flambeau.stages.starting.weights import StartingWeights
 from flambeau.stages.validating import predict_rows
 from flambeau.transforms.mixed import PictureColumn
 from flambeau.transforms.table import TablePreparation
 from flambeau.transforms.text import TextPreparation
-
-if TYPE_CHECKING:
-    from flambeau.stages.fitting import Parts
 
 Features = dict[PictureColumn, np.ndarray]
 TRUNKS = ("tabm", "mlp")
@@ -143,7 +142,9 @@ def _text_encoder(text: TextPreparation, recipe: Recipe) -> ModelSpec:
     return ModelSpec(name, arguments)
 
 
-def encoder_features(model: nn.Module, material: Material, preparation: TablePreparation) -> Features:
+def encoder_features(
+    model: nn.Module, material: Material, preparation: TablePreparation, recipe: Recipe
+) -> Features:
     """Of each column, (pictures, features) that the frozen body says of each decoded picture, in fp32."""
     body = remove_head(encoder_of(model)).eval()
     device = next(model.parameters()).device
@@ -151,15 +152,8 @@ def encoder_features(model: nn.Module, material: Material, preparation: TablePre
     for column in preparation.pictures:
         pixels = material.column_pixels[column.column].pixels
         height, width = column.pictures.size
-        size = evaluation_batch(height * width)
-        with torch.inference_mode():
-            blocks = [
-                body(
-                    column.pictures.prepare(torch.from_numpy(pixels[start : start + size].copy()).to(device))
-                )
-                for start in range(0, len(pixels), size)
-            ]
-        found[column] = torch.cat(blocks).flatten(1).cpu().numpy()
+        prepare = partial(prepare_pictures, column.pictures, layout_of(recipe))
+        found[column] = body_features(body, prepare, pixels, evaluation_batch(height * width), device)
     return found
 
 
@@ -170,49 +164,18 @@ def feed_of_features(feed: Feed, material: Material, features: Features) -> Feed
     gathers: list[Gather] = [] if feed.values is None else [feed.values]
     for column in feed.preparation.pictures:
         places = material.column_pixels[column.column].places
-        gathers.append(gather_present(features[column], places, _as_it_is, device))
+        gathers.append(gather_present(features[column], places, as_it_is, device))
     gather = join_gathers(gathers)
     return replace(feed, gather=gather, train_gather=gather, change=None)
-
-
-def _as_it_is(block: Tensor) -> Tensor:
-    return block
 
 
 def without_body(model: nn.Module) -> nn.Module:
     """A copy of a fused model, or of an ensemble of them, that takes features in the place of pictures."""
     if isinstance(model, Ensemble):
         return Ensemble(without_body(one) for one in model.models)
-    encoder = encoder_of(model)
-    assert isinstance(model, Fusion) and model.pictures is not None
-    device = next(model.parameters()).device
-    first = torch.zeros(2, *_input_shape(encoder), device=device)
-    alone = copy_head(encoder, first)
-    model.pictures.encoder = nn.Identity()
-    small = copy.deepcopy(model)
-    model.pictures.encoder = encoder
-    assert small.pictures is not None
-    small.pictures.encoder = alone
-    return small
-
-
-def _input_shape(encoder: nn.Module) -> tuple[int, int, int]:
-    convolution = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
-    return convolution.in_channels, 64, 64
-
-
-def join_body(small: nn.Module, whole: nn.Module) -> nn.Module:
-    """The whole model with what was learnt on features, in evaluation mode."""
-    own, target = encoder_of(small), encoder_of(whole)
-    head = target.get_submodule(find_head(target))
-    head.load_state_dict(own.get_submodule(find_head(own)).state_dict())
-    rest = {
-        name: tensor
-        for name, tensor in small.state_dict().items()
-        if not name.startswith("pictures.encoder.")
-    }
-    whole.load_state_dict(rest, strict=False)
-    return whole.eval()
+    encoder_of(model)
+    assert isinstance(model, Fusion)
+    return without_picture_body(model)
 
 
 def train_on_encoder_features(parts: Parts, features: Features, material: Material, optimizer: Any) -> Parts:

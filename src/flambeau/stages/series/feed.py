@@ -22,15 +22,17 @@ from flambeau.data.series.windows import (
     usable_origins,
 )
 from flambeau.data.split import Split
+from flambeau.data.tables.spelling import number_of
 from flambeau.deploy.checks.series import window_arguments
 from flambeau.errors import DataError, ModelError, RecipeError, did_you_mean
 from flambeau.evaluation.forecasts import ForecastScale, fit_scale
-from flambeau.models.build import FORECAST_MODELS, ModelSpec, own_spec
+from flambeau.models.spec import FORECAST_MODELS, ModelSpec, own_spec
 from flambeau.planning.seasons import wave_orders, wave_periods
 from flambeau.recipe import Recipe
 from flambeau.recipe.forecast_options import ForecastOptions
 from flambeau.recipe.options import ModelOptions
 from flambeau.schema import SeriesFacts
+from flambeau.stages.series.reach import way_out
 from flambeau.training.names import FINANCE_LOSSES
 from flambeau.transforms.series import SeriesPreparation, fit_series
 
@@ -83,9 +85,8 @@ def origins_of(samples: Samples, lookback: int | None = None) -> np.ndarray:
         longest = int(np.diff(series.starts).max(initial=0))
         raise DataError(
             "no series is long enough for one window",
-            got=f"{longest:,} rows",
+            got=number_of(longest, "row"),
             expected=f"at least {lookback + facts.horizon:,}: {lookback:,} to look back on and the horizon",
-            command="--horizon with a smaller number",
         )
     whole = usable_origins(series.starts, series.observed, **windows, begins=series.begins)
     return whole if len(whole) >= FEWEST_OBSERVED * len(everything) else everything
@@ -100,7 +101,12 @@ def divide_series(samples: Samples, recipe: Recipe, lookback: int | None = None)
     """One split by time, or one a block of the rolling back-test. Raises DataError where a part has no window."""
     series, facts = parts_of(samples)
     options, embargo = recipe.split, recipe.forecast.embargo or 0
-    origins = origins_of(samples, lookback)
+    try:
+        origins = origins_of(samples, lookback)
+    except DataError as error:
+        looked = facts.lookback if lookback is None else lookback
+        error.where, error.command = recipe.source, way_out(series, recipe, facts.horizon, looked)
+        raise
     try:
         if options.folds:
             share = options.valid / (options.train + options.valid)
@@ -119,7 +125,7 @@ def divide_series(samples: Samples, recipe: Recipe, lookback: int | None = None)
             "the series cannot be divided by time",
             where=recipe.source,
             got=str(error),
-            command="--horizon, or --set split.rows=[train,valid,test]",
+            command=way_out(series, recipe, facts.horizon, facts.lookback if lookback is None else lookback),
         ) from error
 
 

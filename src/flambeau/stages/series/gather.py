@@ -14,15 +14,15 @@ from flambeau.planning.weights import plan_frozen
 from flambeau.recipe import Choices
 from flambeau.schema import Finding
 from flambeau.stages.journal import Journal
-from flambeau.stages.series.feed import parts_of, targets_are_positive, with_windows
+from flambeau.stages.series.feed import divide_series, parts_of, targets_are_positive, with_windows
 from flambeau.stages.series.trial import choose_ridge
 from flambeau.stages.starting.weights import OwnWeights, find_own_weights
 
 
 def gather_series(
-    samples: Samples, choices: Choices, machine: Machine, journal: Journal
+    samples: Samples, choices: Choices, machine: Machine, journal: Journal, *, compare: bool = True
 ) -> tuple[Samples, tuple[Finding, ...], OwnWeights | None]:
-    """Choose everything, the form of ridge by the validation part, and check.
+    """Choose everything, the form of ridge by the validation part where forms are to be compared, and check.
 
     Returns:
         The samples with their windows, what the check found, and weights for a person's own model.
@@ -37,11 +37,13 @@ def gather_series(
     for finding in effect_findings(choices, task="forecast", pictures=False, pretrained=False):
         journal.finding(finding)
     samples = with_windows(samples, choices.recipe.forecast)
-    findings = tuple(check_series(samples, choices.recipe))
+    # what no form of a model could mend is told before forms are compared
+    divide_series(samples, choices.recipe, choices.recipe.forecast.lookback or 1)
+    findings = tuple(check_series(samples))
     for finding in findings:
         journal.finding(finding)
     if not any(finding.level == "error" for finding in findings):
-        if choices.recipe.model.name == "ridge":
+        if compare and choices.recipe.model.name == "ridge":
             choose_ridge(samples, choices, journal)
         samples = with_windows(samples, choices.recipe.forecast)
     return samples, findings, own_weights

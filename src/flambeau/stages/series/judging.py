@@ -24,7 +24,7 @@ from flambeau.recipe import Recipe
 from flambeau.stages.comparing import verdict_on
 from flambeau.stages.series.feed import origins_of, parts_of, scale_of
 
-WORST = 24
+WORST = 24  # mistakes that are shown
 
 
 def naive_of(samples: Samples, rows: np.ndarray, recipe: Recipe) -> dict[str, np.ndarray]:
@@ -80,11 +80,9 @@ def forecast_scores(
     if others and facts.season > 1 and "same row last season" not in others:
         sentence += " No season lies before all tested rows, so the row a season ago is no baseline here."
     band = tell_band(intervals.get("coverage"), facts.quantiles)
-    sentence = f"{sentence} {band}".rstrip()
     targets = samples.targets[rows]
     traded = _trade(samples, rows, predictions, recipe, scale)
-    if traded is not None:
-        sentence = f"{sentence} {traded['sentence']}"
+    sentence = " ".join(filter(None, (sentence, band, (traded or {}).get("sentence"))))
     folds = len(splits)
     return {
         "task": "forecast",

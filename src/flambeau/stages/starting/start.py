@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -16,9 +17,10 @@ from flambeau.data.samples import Samples
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Preparation, load_bundle
 from flambeau.deploy.files import SEEN
+from flambeau.deploy.packed import PRETRAINED_LIBRARIES
 from flambeau.errors import RecipeError, RunError
-from flambeau.models.build import PICTURE_MODELS, TABLE_MODELS, ModelSpec
 from flambeau.models.joined import Ensemble
+from flambeau.models.spec import PICTURE_MODELS, TABLE_MODELS, ModelSpec
 from flambeau.planning.scans import choose_scan
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
@@ -26,11 +28,12 @@ from flambeau.records import RunFolder
 from flambeau.records.files import write_bytes
 from flambeau.schema import Schema
 from flambeau.stages.journal import Journal
+from flambeau.stages.starting.series import check_series_start, choose_as_before, untouched_windows
 from flambeau.transforms.image import PicturePreparation
+from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TargetScaler
 
 FEWEST_UNTOUCHED = 10
-LIBRARIES = ("torchvision", "timm")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Start:
         seen: (n,) uint64 digests of all samples that it, or a run before it, was fitted on.
         several: how many models its weights were of.
         name: of its model's kind, such as "small_resnet"; for a model of torchvision or timm, the library.
+        arguments: that its model was built with.
     """
 
     model: Path
@@ -55,6 +59,7 @@ class Start:
     seen: np.ndarray
     several: int
     name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def short_digests(samples: Samples) -> np.ndarray:
@@ -86,7 +91,8 @@ def read_start(model: Path) -> Start:
         else bundle.spec
     )
     tensors = module.state_dict()
-    return Start(model, tensors, bundle.preparation, bundle.target, bundle.schema, seen, several, spec.name)
+    given = (bundle.preparation, bundle.target, bundle.schema)
+    return Start(model, tensors, *given, seen, several, spec.name, spec.arguments)
 
 
 def read_seen(model: Path) -> np.ndarray:
@@ -130,6 +136,8 @@ def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Jou
                 got=str(now)[:200],
                 expected=str(before)[:200],
             )
+    if old.series is not None and new.series is not None:
+        check_series_start(start.name, old.series, new.series, start.model)
     choices.choose(
         "split.folds", 0, "the start has seen samples, so only those that it has not seen can test"
     )
@@ -137,6 +145,8 @@ def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Jou
         choices.choose("image.size", start.preparation.size, "as in the earlier run")
         choices.choose("image.channels", start.preparation.channels, "as in the earlier run")
         choose_scan(choices, start.preparation.scan)
+    if isinstance(start.preparation, SeriesPreparation):
+        choose_as_before(choices, start.preparation, start.name, start.arguments)
     if choices.recipe.model.pretrained is None and start.name in (*PICTURE_MODELS, *TABLE_MODELS):
         # before pretrained weights on the disk would be found, which are of another model
         choices.choose("model.name", start.name, "as in the earlier run")
@@ -155,7 +165,9 @@ def _check_beginning(start: Start, recipe: Recipe, journal: Journal) -> None:
         value = getattr(recipe.model, key)
         if value is None:
             continue
-        if value != getattr(before, key, None) and not (key == "pretrained" and start.name in LIBRARIES):
+        if value != getattr(before, key, None) and not (
+            key == "pretrained" and start.name in PRETRAINED_LIBRARIES
+        ):
             raise RecipeError(
                 f"model.{key}: a run that goes on from an earlier one begins with its weights, and with no others",
                 where=start.model,
@@ -168,12 +180,17 @@ def _check_beginning(start: Start, recipe: Recipe, journal: Journal) -> None:
 def only_untouched(splits: list[Split], samples: Samples, start: Start) -> list[Split]:
     """The same splits with every sample that the start has seen moved from the test part to the training part.
 
+    Windows of time series are left out instead, with those whose targets they share: they lie behind what chooses.
+
     Raises RunError where hardly any sample is left to test on.
     """
     known = np.isin(short_digests(samples), start.seen)
     result = []
     for split in splits:
-        test = split.test[~known[split.test]]
+        if samples.schema.series is None:
+            test = split.test[~known[split.test]]
+        else:
+            test = untouched_windows(split, known, samples.schema.series.horizon)
         if len(test) < FEWEST_UNTOUCHED:
             what = "the earlier run was fitted on these very samples, so no honest test of a model from it is left"
             if len(test) == len(split.test):
@@ -184,7 +201,9 @@ def only_untouched(splits: list[Split], samples: Samples, start: Start) -> list[
                 got=f"{len(test)} of {len(split.test)} test samples that it has not seen",
                 expected="new data, or a separate --test source; or train afresh with more --epochs",
             )
-        train = np.sort(np.concatenate([split.train, split.test[known[split.test]]]))
+        train = split.train
+        if samples.schema.series is None:
+            train = np.sort(np.concatenate([train, split.test[known[split.test]]]))
         result.append(Split(train, split.valid, test, split.method, split.reason))
     return result
 

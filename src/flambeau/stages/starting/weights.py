@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from flambeau.errors import ModelError
 from flambeau.models.backbone import body_parameters, find_head, load_body
-from flambeau.models.build import ModelSpec
 from flambeau.models.joined import JoinedInputs
+from flambeau.models.spec import ModelSpec
 from flambeau.models.state_dicts import LoadReport, load_partly, read_state_dict
 from flambeau.planning.rules import listed
 from flambeau.planning.weights import fetch_weights, weights_on_disk

@@ -15,7 +15,6 @@ from flambeau.data.split import Split
 from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed, token_counts
 from flambeau.errors import ModelError
 from flambeau.evaluation.text_baselines import fit_text_baselines
-from flambeau.models.build import ModelSpec
 from flambeau.models.encoders import text_spec
 from flambeau.models.pretrained_text import (
     find_directory,
@@ -23,6 +22,7 @@ from flambeau.models.pretrained_text import (
     read_directory_config,
     read_directory_weights,
 )
+from flambeau.models.spec import ModelSpec
 from flambeau.planning.texts import plan_text_length
 from flambeau.recipe import Choices, Recipe
 from flambeau.stages.journal import Journal
@@ -75,7 +75,7 @@ def find_directory_weights(recipe: Recipe, journal: Journal) -> OwnWeights | Non
         return None
     tensors = read_directory_weights(place)
     journal.note(f"starting from the transformer in {place}; the head is new")
-    return OwnWeights({f"encoder.body.{name}": tensor for name, tensor in tensors.items()}, place)
+    return OwnWeights(tensors, place)
 
 
 def directory_of(recipe: Recipe) -> str | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flambeau.evaluation.calibration import apply_temperature
 from flambeau.evaluation.unknown import choose_threshold, score_unknown
 from flambeau.planning.texts import unknown_class
 from flambeau.schema import Schema
@@ -16,7 +14,7 @@ from flambeau.stages.judging import Judged
 from flambeau.stages.material import Material
 
 if TYPE_CHECKING:
-    from flambeau.stages.trainings import Member, Trainings
+    from flambeau.stages.trainings import Trainings
 
 UNKNOWN_LABEL = "unknown"
 
@@ -32,16 +30,15 @@ def unknown_label(schema: Schema) -> str:
     return unknown_class(schema.classes) or UNKNOWN_LABEL
 
 
-def threshold_of_members(trainings: Trainings, members: Sequence[Member], temperature: float) -> float:
-    """The threshold for the models of one split, each on its own validation rows; 0 where none is wanted."""
-    asked = [member for member in members if len(member.parts.valid_rows)]
-    if not trainings.recipe.text.unknown or not trainings.ranks.first or not asked:
+def threshold_of_validation(trainings: Trainings, rows: np.ndarray, predictions: np.ndarray) -> float:
+    """The threshold for the model of one split, by its calibrated predictions on rows that it was not trained on.
+
+    0 where none is wanted.
+    """
+    if not trainings.recipe.text.unknown:
         return 0.0
     samples = trainings.material.samples
-    found = [trainings.predict(member.module, member.parts.feed, member.parts.valid_rows) for member in asked]
-    targets = np.concatenate([samples.targets[member.parts.valid_rows] for member in asked])
-    predictions = apply_temperature(np.concatenate(found), temperature)
-    return choose_threshold(predictions, targets, unknown_place(samples.schema))
+    return choose_threshold(predictions, samples.targets[rows], unknown_place(samples.schema))
 
 
 def threshold_of_folds(judged: Judged) -> float:
@@ -49,13 +46,8 @@ def threshold_of_folds(judged: Judged) -> float:
     return 0.0 if judged.thresholds is None else float(np.median(judged.thresholds))
 
 
-def tell_unknown(
-    material: Material, judged: Judged, threshold: float, journal: Journal, *, bags: int = 1
-) -> dict[str, Any]:
-    """What giving up does on the tested samples, as scores.json keeps it; told in a sentence.
-
-    Thresholds of bags are chosen by single models, as the validation rows of one are known to the others.
-    """
+def tell_unknown(material: Material, judged: Judged, threshold: float, journal: Journal) -> dict[str, Any]:
+    """What giving up does on the tested samples, as scores.json keeps it; told in a sentence."""
     schema = material.samples.schema
     scores = score_unknown(
         judged.predictions,
@@ -68,10 +60,6 @@ def tell_unknown(
     chosen = "chosen on the validation part"
     if judged.thresholds is not None and len(np.unique(judged.thresholds)) > 1:
         chosen = "the middle of what each fold chose on validation rows of its own"
-    if bags > 1:
-        chosen += (
-            f" by each of {bags} models alone; their average is less sure, so it may give up more than 3 %"
-        )
     told = (
         f"below a confidence of {threshold:.2f}, {chosen}, the answer is '{label}': "
         f"{behind['answered']:.1%} of the tested samples in scope are answered, {behind['in_scope_accuracy']:.1%} right"

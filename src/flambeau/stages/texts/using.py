@@ -28,7 +28,7 @@ from flambeau.stages.chat.training import read_chat
 from flambeau.stages.journal import Journal
 from flambeau.stages.language.training import SCHEMA as LANGUAGE_SCHEMA
 from flambeau.stages.language.training import read_text
-from flambeau.stages.other_flows import idle_findings, refuse_for_texts
+from flambeau.stages.other_flows import idle_findings, settle_task
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation, wide_pieces
 
@@ -40,10 +40,10 @@ Found = tuple[Schema, int, tuple[Finding, ...]]
 
 def resolve_language(choices: Choices, journal: Journal) -> Found:
     """Read and check a text, and fill in every choice that training would make but those that a trial makes."""
-    choices.choose("task", "language", "the data are one plain text")
-    refuse_for_texts(choices, "language")
-    plan_language_parts(choices)
-    material = read_text(choices.recipe, journal)
+    settle_task(choices, "language")
+    with choices.told_later():
+        plan_language_parts(choices)
+        material = read_text(choices.recipe, journal)
     found = (*material.findings, *idle_findings(choices, "language"))
     for finding in found:
         journal.finding(finding)
@@ -53,10 +53,10 @@ def resolve_language(choices: Choices, journal: Journal) -> Found:
 
 def resolve_chat(choices: Choices, journal: Journal) -> Found:
     """Read and check questions and answers, and fill in every choice that training would make."""
-    choices.choose("task", "chat", "the data are questions and answers")
-    refuse_for_texts(choices, "chat")
-    plan_chat_parts(choices)
-    material = read_chat(choices.recipe, journal)
+    settle_task(choices, "chat")
+    with choices.told_later():
+        plan_chat_parts(choices)
+        material = read_chat(choices.recipe, journal)
     found = (*material.dialogues.findings, *idle_findings(choices, "chat"))
     for finding in found:
         journal.finding(finding)

@@ -1,7 +1,14 @@
 // The page: which model, which form, and the way to the server and back.
 
 // One form a kind of data; a new kind is one function and one row here.
-const FORMS = { pictures: pictureForm, table: rowForm, series: seriesForm };
+const FORMS = { pictures: pictureForm, table: rowForm, series: seriesForm, chat: talkForm, language: writeForm, generate: makeForm };
+const INPUTS = { pictures: "Picture", series: "Past rows", language: "Text", generate: "Pictures" };
+const ANSWERS = { chat: "Conversation", language: "What it writes", generate: "What it makes" };
+const PURPOSES = {
+  chat: "Answers questions with how sure it is, and says so where it does not know.",
+  language: "Writes on behind the beginning of a text.",
+  generate: "Makes pictures like those that it was trained on.",
+};
 
 let models = JSON.parse(find("models").textContent);
 let model = null;
@@ -25,12 +32,15 @@ function choose(place) {
   find("title").textContent = model.name;
   find("purpose").textContent = purposeOf(model);
   find("score").textContent = scoreOf(model);
-  find("input-title").textContent = { pictures: "Picture", series: "Past rows" }[model.kind] ?? "Row";
+  find("input-title").textContent = INPUTS[model.kind] ?? "Row";
+  find("answer-title").textContent = ANSWERS[model.kind] ?? "Answer";
+  document.querySelector("main").classList.toggle("dialogue", model.kind === "chat");
   form = FORMS[model.kind](model, find("input"), page);
   showEmpty(form.empty);
 }
 
 function purposeOf(model) {
+  if (PURPOSES[model.kind]) return PURPOSES[model.kind];
   const from = model.kind === "pictures" ? "a picture" : count(model.columns.length, "column");
   if (model.task === "forecast") return "Forecasts " + listed(model.series.targets) + ", " + count(model.series.horizon, "step") + " ahead, from the last " + count(model.series.lookback, "row") + ".";
   if (model.task === "regression") return "Predicts " + model.target + " from " + from + ".";
@@ -54,16 +64,16 @@ async function ask(input) {
   const signal = running.signal;
   const mine = form;
   mine.asked();
-  showWaiting();
+  (mine.waiting ?? showWaiting)();
   const answered = await request(input, false, signal);
   if (!answered || signal.aborted) return;
   if (answered.words) {
-    showError(answered.words, answered.again ? () => page.send(input) : null);
-    reveal();
+    (mine.failed ?? showError)(answered.words, answered.again ? () => page.send(input) : null);
+    (mine.reveal ?? reveal)();
     return;
   }
   (mine.show ?? showAnswer)(model, answered.answer, "Answered in " + count(Math.max(1, Math.round(answered.elapsed)), "millisecond") + ", the way to the server and back included.");
-  reveal();
+  (mine.reveal ?? reveal)();
   if (!mine.wantsWhy()) return;
   showWhyWaiting();
   const explained = await request(input, true, signal);

@@ -22,7 +22,9 @@ function rowForm(model, place, page) {
       "p",
       { class: "actions" },
       make("button", { class: "main", id: "predict" }, "Predict"),
-      make("button", { type: "button", id: "typical", onclick: () => set((one) => one.column.typical) }, "Typical values"),
+      fields.some((one) => one.column.typical !== null)
+        ? make("button", { type: "button", id: "typical", onclick: () => set((one) => one.column.typical) }, "Typical values")
+        : null,
       make("button", { type: "button", onclick: () => set(() => null) }, "Clear"),
     ),
   );
@@ -59,7 +61,8 @@ function rowForm(model, place, page) {
     if (!found.row) return;
     let filled = 0;
     for (const one of fields) {
-      if (!(one.column.name in found.row)) continue;
+      // a pasted path opens no file
+      if (!(one.column.name in found.row) || one.column.kind === "image") continue;
       one.put(found.row[one.column.name]);
       filled += 1;
     }
@@ -78,8 +81,43 @@ function rowForm(model, place, page) {
   };
 }
 
+/** A picture of a row: chosen as a file, shown small, sent as a data address; `get` gives null for none. */
+function pictureField(column, id) {
+  let address = null;
+  const shownSmall = make("img", { class: "small", alt: "", hidden: true });
+  const hint = make("p", { class: "hint", id: id + "-hint" }, "a picture, or nothing");
+  const control = make("input", { id, type: "file", accept: "image/*,.tif,.tiff,.bmp,.pgm,.ppm,.pnm", "aria-describedby": hint.id });
+  const keep = (found) => {
+    address = found;
+    shownSmall.hidden = found === null;
+    if (found) shownSmall.src = found;
+  };
+  control.addEventListener("change", () => {
+    keep(null);
+    const file = control.files[0];
+    if (!file) return;
+    const reader = new FileReader();
+    reader.onload = () => file === control.files[0] && keep(reader.result);
+    reader.readAsDataURL(file);
+  });
+  // what cannot be shown here, such as a TIFF, is sent all the same
+  shownSmall.onerror = () => (shownSmall.hidden = true);
+  return {
+    column,
+    control,
+    element: make("div", { class: "field" }, make("label", { for: id }, column.name), control, shownSmall, hint),
+    wrong: () => false,
+    get: () => address,
+    put() {
+      control.value = "";
+      keep(null);
+    },
+  };
+}
+
 /** One labelled control with its hint; `get` gives what the server takes, null for missing. */
 function field(column, id) {
+  if (column.kind === "image") return pictureField(column, id);
   const hint = make("p", { class: "hint", id: id + "-hint" });
   const control = makeControl(column, id);
   control.setAttribute("aria-describedby", hint.id);
