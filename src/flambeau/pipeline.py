@@ -37,7 +37,7 @@ from flambeau.stages.explaining import explained
 from flambeau.stages.flows import flow_of, refuse_start
 from flambeau.stages.generate.flow import carry_out_generation
 from flambeau.stages.journal import Listener, go_on
-from flambeau.stages.judging import Judged, join_judged
+from flambeau.stages.judged import Judged, join_judged
 from flambeau.stages.keeping import (
     FINAL_NUMBER,
     check_same_data,

@@ -16,6 +16,7 @@ from flambeau.cli.main import flambeau
 from flambeau.deploy.serve.limits import Limits
 from flambeau.deploy.serve.models import load_model
 from flambeau.errors import UsageError
+from flambeau.insight.texts import onward_commands
 
 
 def test_a_chatbot_answers_texts_of_predict(asked_folder: Path) -> None:
@@ -50,7 +51,11 @@ def test_every_command_of_the_card_works(
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     commands = re.findall(r"^flambeau (.+ THIS_FOLDER.*)$", card, flags=re.MULTILINE)
     assert len(commands) >= 3
-    for command in commands:
+    task = {"bot": "chat", "writer": "language", "maker": "generate"}[name]
+    report = [command.removeprefix("flambeau ") for command, _ in onward_commands(task, "THIS_FOLDER")]
+    # the last one, verify, is of runs alone
+    typed = [*commands, *(command.replace("OTHER_TEXT", "OTHER_TEXT.txt") for command in report[:-1])]
+    for command in dict.fromkeys(typed):
         words = shlex.split(command)
         if words[0] == "serve":
             assert load_model(words[1], Limits()).asked is not None

@@ -84,7 +84,7 @@ def test_a_text_and_pictures(server: str, asked_folder: Path, open_page: Callabl
     page.fill("#length", "9999")
     page.click("#predict")
     page.wait_for_selector("#error")
-    assert "1 to 2,000" in page.inner_text("#error")
+    assert "1 to 1,000" in page.inner_text("#error")
     page.fill("#length", "30")
     page.click("#predict")
     page.wait_for_selector(".words.headline")

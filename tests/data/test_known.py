@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,17 +211,15 @@ class StandIn:
         return [(one.name.encode(), one.read_bytes()) for one in sorted(self.path.glob("*.webp"))]
 
 
-def write_lsun(folder: Path, count: int, *, real: bool) -> None:
+def write_lsun(folder: Path, count: int, lmdb: Any) -> None:
     folder.mkdir(parents=True)
     contents = []
     for number in range(count):
         write_picture(folder / f"{number}.webp")
         contents.append((folder / f"{number}.webp").read_bytes())
-    if not real:
+    if lmdb is StandIn:
         (folder / "data.mdb").write_bytes(b"")
         return
-    import lmdb
-
     with lmdb.open(str(folder), map_size=2**20) as store, store.begin(write=True) as writer:
         for number, content in enumerate(contents):
             writer.put(f"key{number}".encode(), content)
@@ -230,12 +229,12 @@ def write_lsun(folder: Path, count: int, *, real: bool) -> None:
 def test_lsun_is_unpacked_from_its_databases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
+    lmdb: Any = StandIn
     if library == "lmdb":
-        pytest.importorskip("lmdb", reason="lmdb is installed by those who have LSUN")
-    else:
-        monkeypatch.setitem(sys.modules, "lmdb", StandIn)  # type: ignore[arg-type]  # in a module's place
+        lmdb = pytest.importorskip("lmdb", reason="lmdb is installed by those who have LSUN")
+    monkeypatch.setitem(sys.modules, "lmdb", lmdb)
     for name, count in (("bedroom_train", 3), ("bedroom_val", 1), ("church_outdoor_train", 2)):
-        write_lsun(tmp_path / f"{name}_lmdb", count, real=library == "lmdb")
+        write_lsun(tmp_path / f"{name}_lmdb", count, lmdb)
     samples = read("lsun", recipe_at(tmp_path))
     assert samples.schema.classes == ("bedroom", "church_outdoor")
     assert samples.targets.tolist() == [0, 0, 0, 0, 1, 1]
@@ -249,7 +248,7 @@ def test_lsun_is_unpacked_from_its_databases(
 def test_lsun_without_its_library_or_its_files_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "lmdb", None)  # type: ignore[arg-type]  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "lmdb", None)  # as if it were not installed
     with pytest.raises(DataError, match=r"(?s)not on this machine.*bedroom_train_lmdb"):
         read("lsun", recipe_at(tmp_path))
     (tmp_path / "bedroom_train_lmdb").mkdir()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flambeau.evaluation.unknown import choose_threshold, score_unknown
-from flambeau.stages.judging import Judged, join_judged
+from flambeau.stages.judged import Judged, join_judged
 from flambeau.stages.texts.unknown import threshold_of_folds
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import flambeau as fb
 from flambeau.data.pictures.noise import draw_noise
+from flambeau.data.series.windows import gather_past, target_tensor
 from flambeau.models.cnn3d import CNN3D
 from flambeau.models.compiling import compile_in_place
 from flambeau.models.forecast import LSTMForecast, PatchTransformerForecast, TCNForecast
@@ -159,8 +160,8 @@ def test_ridge_is_solved_alike_on_any_device(device: str) -> None:
         model = RidgeForecast(channels=2, targets=1, lookback=6, horizon=2, quantiles=2, cross=1).to(place)
         solve_ridge(
             model,
-            lambda rows, held=held: (torch.stack([held[row - 5 : row + 1] for row in rows.tolist()]),),
-            torch.stack([held[row + 1 : row + 3, :1] for row in range(118)]),
+            gather_past(held, held[:, :0], lookback=6, horizon=2),
+            target_tensor(held[:, :1], 2),
             torch.arange(6, 90),
             torch.arange(92, 118),
             penalty=0.01,

@@ -176,3 +176,12 @@ def test_what_is_no_table_is_a_value_error_that_names_the_file(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=name):
         open_blocks(tmp_path / name, 100, lambda code, message: None)
+
+
+@pytest.mark.parametrize("place", [0, 333])
+def test_a_value_longer_than_a_block(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "long.csv"
+    texts = [f"text {row}" for row in range(ROWS)]
+    texts[place] = "long " * 2_000
+    path.write_text("\n".join(["text,size", *(f"{text},{row}" for row, text in enumerate(texts))]) + "\n")
+    assert check_equal(path)[1] == pyarrow.int64()

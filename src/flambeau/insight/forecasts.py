@@ -210,7 +210,8 @@ def _back_test(told: Any) -> dict[str, Any] | None:
         for key, words in names.items()
         if key in told
     ]
-    if "hits" in told:
+    # where no direction was forecast, none was right or wrong
+    if "hits" in told and told.get("said", 1.0):
         hits = told["hits"]
         rows.append(
             (

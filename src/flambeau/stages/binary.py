@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from flambeau.data.samples import Samples
 from flambeau.evaluation.decide import choose_classes
 from flambeau.evaluation.label_quality import find_suspects
 from flambeau.evaluation.operating_point import choose_threshold, score_decisions
@@ -17,51 +18,33 @@ from flambeau.recipe import Recipe
 from flambeau.records import RunFolder
 from flambeau.schema import Finding, Schema
 from flambeau.stages.journal import Journal
+from flambeau.stages.judged import Judged, Validated
 from flambeau.stages.material import Material
-
-if TYPE_CHECKING:
-    from flambeau.stages.judging import Judged
-    from flambeau.stages.trainings import Trainings
+from flambeau.stages.shown import shown_pictures
 
 SUSPECTS = "suspects.json"
 MOST_SUSPECTS = 48
 LISTED = 20
 
 
-@dataclass(frozen=True)
-class Validated:
-    """Calibrated predictions on validation rows, by models that were not trained on them.
-
-    Args:
-        rows: (n,) positions of the samples.
-        predictions: (n, classes) probabilities.
-        point: the probability of the second of two classes from which it is answered, whichever of them is positive;
-            None for the most probable.
-    """
-
-    rows: np.ndarray
-    predictions: np.ndarray
-    point: float | None = None
-
-
-def validate_rows(trainings: Trainings, rows: np.ndarray, predictions: np.ndarray) -> Validated | None:
+def validate_rows(
+    samples: Samples, recipe: Recipe, rows: np.ndarray, predictions: np.ndarray
+) -> Validated | None:
     """The validation of one split, with the operating point that it asks for; None where there is none of classes.
 
     Args:
-        trainings: of the run.
-        rows: (n,) positions of samples that were not trained on.
+        samples, recipe: of the run.
+        rows: (n,) positions of those that were not trained on.
         predictions: (n, classes) calibrated probabilities.
     """
-    schema = trainings.material.samples.schema
+    schema = samples.schema
     if schema.task != "classification":
         return None
-    rule = trainings.recipe.evaluation.operating_point or "half"
+    rule = recipe.evaluation.operating_point or "half"
     point = None
     if len(schema.classes) == 2 and rule != "half":
-        place = positive_place(schema, trainings.recipe)
-        point = choose_threshold(
-            rule, trainings.material.samples.targets[rows] == place, predictions[:, place]
-        )
+        place = positive_place(schema, recipe)
+        point = choose_threshold(rule, samples.targets[rows] == place, predictions[:, place])
         point = other_point(point) if place == 0 else point
     return Validated(rows, predictions, point)
 
@@ -201,7 +184,6 @@ def _keep_suspects(
     shifted: bool,
 ) -> None:
     """Write samples whose labels are probably wrong, found by predictions of models that had not seen them."""
-    from flambeau.stages.judging import shown_pictures
 
     rows = np.concatenate([tested.rows, np.setdiff1d(validated[0], tested.rows)])
     first = {int(row): place for place, row in reversed(list(enumerate(validated[0])))}

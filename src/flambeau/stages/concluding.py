@@ -11,7 +11,8 @@ from flambeau.records import RunFolder
 from flambeau.schema import PROBABILITY_TASKS
 from flambeau.stages.binary import judge_decisions, kept_point
 from flambeau.stages.facts import gather_facts
-from flambeau.stages.judging import Judged, make_scores
+from flambeau.stages.judged import Judged
+from flambeau.stages.judging import make_scores
 from flambeau.stages.keeping import keep_familiar, keep_result, keep_trainings
 from flambeau.stages.material import Material
 from flambeau.stages.members import Fitted

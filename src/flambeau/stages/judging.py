@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from flambeau.data.pictures.paths import PictureFile
 from flambeau.data.split import Split
@@ -16,11 +12,12 @@ from flambeau.evaluation.baselines import fit_baselines
 from flambeau.evaluation.metrics import main_metric, score_predictions
 from flambeau.evaluation.uncertainty import bootstrap_intervals
 from flambeau.recipe import Recipe
-from flambeau.stages.binary import Validated
 from flambeau.stages.comparing import compare_with_baselines
 from flambeau.stages.inputs import Feed
+from flambeau.stages.judged import Judged
 from flambeau.stages.material import Material
 from flambeau.stages.series.judging import WORST, forecast_scores, naive_of, scale_in, worst_forecasts
+from flambeau.stages.shown import shown_pictures
 from flambeau.stages.small_pixels import small_columns, small_pixels, thin
 from flambeau.stages.texts.feed import judge_texts
 from flambeau.transforms.table import TablePreparation
@@ -28,54 +25,6 @@ from flambeau.transforms.table import TablePreparation
 SMALLEST_PHOTO, MANY_PHOTOS = 32, 50_000
 # Of a text that is shown among the worst mistakes.
 MOST_LETTERS = 600
-THUMBNAIL_SIDE = 96
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Predictions on tested samples.
-
-    Args:
-        rows: (n,) positions of the samples.
-        predictions: of the model, in the units of the task.
-        baselines: name → predictions on the same rows.
-        raw: predictions before they were calibrated.
-        alone: kind of columns → predictions of a model that saw only these.
-        decided: (n,) the classes that are answered; None for other tasks.
-        validated: predictions on the validation rows of each split.
-        thresholds: (n,) the confidence below which each split's model gives up; None where none does.
-    """
-
-    rows: np.ndarray
-    predictions: np.ndarray
-    baselines: dict[str, np.ndarray]
-    raw: np.ndarray
-    alone: dict[str, np.ndarray] = field(default_factory=dict)
-    decided: np.ndarray | None = None
-    validated: tuple[Validated, ...] = ()
-    thresholds: np.ndarray | None = None
-
-
-def join_judged(parts: list[Judged]) -> Judged:
-    """The tested samples of all folds, in the order of the data."""
-    rows = np.concatenate([part.rows for part in parts])
-    order = np.argsort(rows, kind="stable")
-    names = [name for name in parts[0].baselines if all(name in part.baselines for part in parts)]
-    return Judged(
-        rows[order],
-        np.concatenate([part.predictions for part in parts])[order],
-        {name: np.concatenate([part.baselines[name] for part in parts])[order] for name in names},
-        np.concatenate([part.raw for part in parts])[order],
-        {name: np.concatenate([part.alone[name] for part in parts])[order] for name in parts[0].alone},
-        _joined([part.decided for part in parts], order),
-        tuple(one for part in parts for one in part.validated),
-        _joined([part.thresholds for part in parts], order),
-    )
-
-
-def _joined(parts: list[np.ndarray | None], order: np.ndarray) -> np.ndarray | None:
-    there = [part for part in parts if part is not None]
-    return None if len(there) < len(parts) else np.concatenate(there)[order]
 
 
 def judge_baselines(
@@ -236,27 +185,6 @@ def _mistake(material: Material, row: int, prediction: Any, error: float) -> dic
         "png": shown_pictures(material, row),
         "row": None if samples.columns is None else {k: _plain(v[row]) for k, v in samples.columns.items()},
     }
-
-
-def shown_pictures(material: Material, row: int) -> str | None:
-    """The sample's picture, or those of its columns side by side, as a small PNG; None where there is none."""
-    if material.pixels is not None:
-        return thumbnail(material.pixels[row])
-    there = [one.pixels[one.places[row]] for one in material.column_pixels.values() if one.places[row] >= 0]
-    return thumbnail(np.concatenate(there, axis=1), len(there)) if there else None
-
-
-def thumbnail(pixels: np.ndarray, pictures: int = 1) -> str:
-    """A small PNG of (height, width, channels), as base64; wider where it shows several pictures."""
-    values = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else np.asarray(pixels)
-    # of many channels, such as slices of a volume, the middle one
-    image = Image.fromarray(values[..., values.shape[2] // 2] if values.shape[2] != 3 else values)
-    factor = THUMBNAIL_SIDE / max(image.height, image.width / pictures)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    image = image.resize(size, Image.Resampling.NEAREST if factor > 2 else Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _plain(value: Any) -> Any:

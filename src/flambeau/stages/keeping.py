@@ -26,7 +26,8 @@ from flambeau.records.environment import environment
 from flambeau.schema import Schema
 from flambeau.stages.inputs import Feed
 from flambeau.stages.journal import Journal
-from flambeau.stages.judging import Judged, worst_mistakes
+from flambeau.stages.judged import Judged
+from flambeau.stages.judging import worst_mistakes
 from flambeau.stages.material import Material
 from flambeau.stages.setting import file_digests
 from flambeau.stages.validating import batch_of

@@ -10,8 +10,8 @@ import numpy as np
 from torch import nn
 
 from flambeau.models.spec import ModelSpec
-from flambeau.stages.binary import Validated
 from flambeau.stages.inputs import Feed
+from flambeau.stages.judged import Validated
 from flambeau.stages.parts import Parts
 from flambeau.training.loop import Technique
 from flambeau.training.steps import step_with_closure

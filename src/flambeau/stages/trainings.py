@@ -31,7 +31,8 @@ from flambeau.stages.engine.trial import TRIAL
 from flambeau.stages.fitting import assemble
 from flambeau.stages.inputs import Feed, make_feed
 from flambeau.stages.journal import Journal
-from flambeau.stages.judging import Judged, judge_baselines
+from flambeau.stages.judged import Judged
+from flambeau.stages.judging import judge_baselines
 from flambeau.stages.material import Material
 from flambeau.stages.members import Fitted, Member, left_out_by_all
 from flambeau.stages.mixed.model import (
@@ -231,12 +232,13 @@ class Trainings:
         unseen = self.unseen(members, whole) if self.ranks.first and task in PROBABILITY_TASKS else None
         if unseen is None:
             return fitted
+        samples = self.material.samples
         rows, raw = unseen
         if len(members) == 1:
-            fitted.temperature = fit_temperature(raw, self.material.samples.targets[rows])
+            fitted.temperature = fit_temperature(raw, samples.targets[rows])
         predictions = apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")
-        fitted.threshold = threshold_of_validation(self, rows, predictions)
-        fitted.validated = validate_rows(self, rows, predictions)
+        fitted.threshold = threshold_of_validation(samples, self.recipe, rows, predictions)
+        fitted.validated = validate_rows(samples, self.recipe, rows, predictions)
         return fitted
 
     def unseen(self, members: list[Member], whole: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:

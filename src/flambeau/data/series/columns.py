@@ -98,7 +98,9 @@ def series_columns(
             reason = "a forecast is made from columns of numbers"
             made.append(replace(by_name[name], used=False, reason=reason))
         elif by_name[name].used:
-            made.append(replace(by_name[name], kind="number"))
+            asked = name in targets and name not in recipe.data.columns
+            reason = "it is forecast" if asked else by_name[name].reason
+            made.append(replace(by_name[name], kind="number", reason=reason))
         else:
             made.append(by_name[name])
     unused = tuple(

@@ -20,7 +20,7 @@ from flambeau.data.tables.spelling import MISSING_SPELLINGS, NUMBER_PATTERN, num
 
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 200
-_LARGEST_BLOCK = 2**31 - 1
+LARGEST_BLOCK = 2**31 - 1
 _LINES_OF_TABLE = 5
 _DELIMITERS = ",;\t|"
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+$")
@@ -229,7 +229,7 @@ def _parse(
     path: Path, layout: TextLayout, skip_row: Callable[[arrow_csv.InvalidRow], str] | None
 ) -> pyarrow.Table:
     read_options, parse_options, convert_options = delimited_options(layout, skip_row)
-    most = min(path.stat().st_size + 1, _LARGEST_BLOCK)
+    most = min(path.stat().st_size + 1, LARGEST_BLOCK)
     while True:
         try:
             table = arrow_csv.read_csv(

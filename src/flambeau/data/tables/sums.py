@@ -68,14 +68,14 @@ def _explaining(
     if len(names) < 2 or len(targets) < FEWEST_ROWS:
         return ()
     if logarithms:
-        positive = (table > 0).all(axis=0)
-        if not positive.any() or not (targets > 0).all():
+        positive = np.flatnonzero(table.min(axis=0) > 0)
+        if not len(positive) or not targets.min() > 0:
             return ()
-        names = tuple(name for name, one in zip(names, positive, strict=True) if one)
+        names = tuple(names[place] for place in positive.tolist())
         table, targets = np.log(table[:, positive]), np.log(targets)
     spread = table.std(axis=0)
-    varied = spread > 0
-    names = tuple(name for name, one in zip(names, varied, strict=True) if one)
+    varied = np.flatnonzero(spread > 0)
+    names = tuple(names[place] for place in varied.tolist())
     scaled = (table[:, varied] - table[:, varied].mean(axis=0)) / spread[varied]
     centred = targets - targets.mean()
     if not np.square(centred).sum() > 0:

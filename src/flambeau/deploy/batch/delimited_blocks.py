@@ -17,6 +17,7 @@ import pyarrow
 from pyarrow import csv as arrow_csv
 
 from flambeau.data.tables.delimited import (
+    LARGEST_BLOCK,
     TextLayout,
     delimited_options,
     single_byte_encoding,
@@ -71,9 +72,22 @@ class _TextFile:
         self.skipped = 0
         self.first_skipped = ""
         self._ragged = False
+        self._block_size: int | None = None
 
     def find_types(self) -> tuple[list[pyarrow.DataType], int]:
         """The type of each column and the number of rows; a binary type for text that is not UTF-8."""
+        most = min(self.path.stat().st_size + 1, LARGEST_BLOCK)
+        size = delimited_options(self.layout, None)[0].block_size
+        while True:
+            try:
+                return self._found_types()
+            except pyarrow.ArrowInvalid as error:
+                # a single value that is longer than a block, such as a whole book
+                if "straddl" not in str(error) or size >= most:
+                    raise
+                size = self._block_size = min(most, 16 * size)
+
+    def _found_types(self) -> tuple[list[pyarrow.DataType], int]:
         try:
             return self._first_types()
         except pyarrow.ArrowInvalid as error:
@@ -128,6 +142,7 @@ class _TextFile:
         """
         self.skipped, self.first_skipped = 0, ""
         read, parse, convert = delimited_options(self.layout, self._skip if self._ragged else None)
+        read.block_size = self._block_size or read.block_size
         convert.column_types = kinds
         convert.include_columns = list(only)
         if raw:

@@ -21,9 +21,9 @@ def check_name(out: Path, to: str) -> None:
     if out.suffix.lower() not in known:
         right = out.parent / f"{out.stem or 'model'}{suffix}"
         raise UsageError(
-            f"the name of a {to} file ends in {' or '.join(known)}",
+            f"the name of such a file ({to}) ends in {' or '.join(known)}",
             got=f"--out {out}",
-            command=f"flambeau export --to {to} --out {right}",
+            command=f"flambeau export RUN --to {to} --out {right}",
         )
 
 

@@ -119,8 +119,8 @@ def _parts(model: Loaded, number: int) -> tuple[type[BaseModel] | None, type[Bas
         past, forecast = series_parts(schema.series, number)
         return past, forecast, forecast
     if model.asked is not None:
-        row, answer = model.asked.parts(number)
-        return row, answer, _answers_of(answer, number)
+        request, told = model.asked.parts(number)
+        return request, told, _answers_of(told, number)
     row: type[BaseModel] | None = None
     if not model.takes_pictures:
         fields: dict[str, Any] = {

@@ -23,7 +23,7 @@ from flambeau.transforms.image import PicturePreparation
 
 # Between two such pieces of a text others have their turn.
 TOKENS_A_STEP = 16
-MOST_TOKENS = 2_000  # that one body asks for
+MOST_TOKENS = 1_000  # that one body asks for
 PROMPT_LETTERS = 20_000
 USUAL_LENGTH, USUAL_TEMPERATURE = 200, 0.8
 HOTTEST, LARGEST_TOP_K = 5, 1_000_000

@@ -15,7 +15,7 @@ from flambeau.evaluation.uncertainty import paired_difference
 from flambeau.evaluation.wording import metric_name, score_number
 from flambeau.planning.mixed import kinds_of_columns
 from flambeau.recipe import Recipe
-from flambeau.stages.judging import Judged
+from flambeau.stages.judged import Judged
 from flambeau.stages.material import Material
 from flambeau.stages.members import Fitted
 from flambeau.stages.trainings import Trainings

@@ -174,7 +174,7 @@ def choose_ridge(samples: Samples, choices: Choices, journal: Journal) -> None:
         best = replace(best, options={**best.options, "differences": change, "waves": 0, "cross": 0})
     for key in open_keys:
         value = best.options[key]
-        found = f"{metric_name(metric)} {score_number(best.error)} in validation, {trial.count} forms tried"
+        found = f"{metric_name(metric or 'score')} {score_number(best.error)} in validation, {trial.count} forms tried"
         reason = f"{reasons.get(key, 'nothing else was better')} ({found})"
         if key == "penalty" and simple:
             value, reason = NO_WEIGHTS, simple

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from flambeau.data.samples import Samples
 from flambeau.evaluation.unknown import choose_threshold, score_unknown
 from flambeau.planning.texts import unknown_class
+from flambeau.recipe import Recipe
 from flambeau.schema import Schema
 from flambeau.stages.journal import Journal
-from flambeau.stages.judging import Judged
+from flambeau.stages.judged import Judged
 from flambeau.stages.material import Material
-
-if TYPE_CHECKING:
-    from flambeau.stages.trainings import Trainings
 
 UNKNOWN_LABEL = "unknown"
 
@@ -30,14 +29,15 @@ def unknown_label(schema: Schema) -> str:
     return unknown_class(schema.classes) or UNKNOWN_LABEL
 
 
-def threshold_of_validation(trainings: Trainings, rows: np.ndarray, predictions: np.ndarray) -> float:
+def threshold_of_validation(
+    samples: Samples, recipe: Recipe, rows: np.ndarray, predictions: np.ndarray
+) -> float:
     """The threshold for the model of one split, by its calibrated predictions on rows that it was not trained on.
 
     0 where none is wanted.
     """
-    if not trainings.recipe.text.unknown:
+    if not recipe.text.unknown:
         return 0.0
-    samples = trainings.material.samples
     return choose_threshold(predictions, samples.targets[rows], unknown_place(samples.schema))
 
 

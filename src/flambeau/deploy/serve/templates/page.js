@@ -4,6 +4,7 @@
 const FORMS = { pictures: pictureForm, table: rowForm, series: seriesForm, chat: talkForm, language: writeForm, generate: makeForm };
 const INPUTS = { pictures: "Picture", series: "Past rows", language: "Text", generate: "Pictures" };
 const ANSWERS = { chat: "Conversation", language: "What it writes", generate: "What it makes" };
+const NOUNS = { chat: "question", language: "token", generate: "picture" };
 const PURPOSES = {
   chat: "Answers questions with how sure it is, and says so where it does not know.",
   language: "Writes on behind the beginning of a text.",
@@ -53,7 +54,7 @@ function scoreOf(model) {
   const tested = model.score;
   if (!tested) return version;
   const interval = isNumber(tested.low) && isNumber(tested.high) ? " (95 % interval " + score(tested.low) + " to " + score(tested.high) + ")" : "";
-  const samples = " on " + count(tested.rows, "sample") + (tested.folds ? ", by " + tested.folds + " of models like this one" : " that training never saw");
+  const samples = " on " + count(tested.rows, NOUNS[model.kind] ?? "sample") + (tested.folds ? ", by " + tested.folds + " of models like this one" : " that training never saw");
   return version + " · " + tested.metric + " " + score(tested.value) + interval + samples;
 }
 
