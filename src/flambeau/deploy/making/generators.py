@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from flambeau.deploy.files import SCHEMA, read_mapping
 from flambeau.errors import UsageError
 from flambeau.schema import Schema
 
@@ -13,11 +10,6 @@ WRITERS = {
     "language": ("writes texts", 'flambeau sample {run} --prompt "…"'),
     "chat": ("talks", "flambeau chat {run}"),
 }
-
-
-def makes_pictures(model: Path) -> bool:
-    """Whether the bundle in this folder makes pictures; False where there is none yet."""
-    return (model / SCHEMA).is_file() and read_mapping(model, SCHEMA).get("task") == "generate"
 
 
 def require_generator(schema: Schema, where: object) -> None:

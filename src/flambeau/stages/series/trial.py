@@ -167,14 +167,14 @@ def choose_ridge(samples: Samples, choices: Choices, journal: Journal) -> None:
     journal.stage("choose", "comparing forms of ridge regression on the validation part")
     trial = RidgeTrial(samples, choices.recipe)
     best, reasons = _search(trial)
-    metric = choices.recipe.evaluation.metric
+    metric = choices.recipe.evaluation.metric or "mae"
     simple = _no_better_than_last(trial, best)
     if simple:
         change = choices.recipe.forecast.differences or "difference"
         best = replace(best, options={**best.options, "differences": change, "waves": 0, "cross": 0})
     for key in open_keys:
         value = best.options[key]
-        found = f"{metric_name(metric or 'score')} {score_number(best.error)} in validation, {trial.count} forms tried"
+        found = f"{metric_name(metric)} {score_number(best.error)} in validation, {trial.count} forms tried"
         reason = f"{reasons.get(key, 'nothing else was better')} ({found})"
         if key == "penalty" and simple:
             value, reason = NO_WEIGHTS, simple
