@@ -22,6 +22,8 @@ from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed
 from flambeau.models.forecast import DLinearForecast
 from flambeau.models.rnn import TextRecurrent
 from flambeau.models.text import TextBag, TextModel
+from flambeau.planning.texts import plan_text_length
+from flambeau.recipe import Choices, Recipe
 from flambeau.training.forecast_losses import forecast_mse_loss
 from flambeau.training.loop import StepRecord, Technique, train
 from flambeau.training.losses import classification_loss
@@ -165,7 +167,7 @@ def tell_series() -> None:
 
 
 def tell_padding() -> None:
-    """Which share of what is computed is padding: made-up texts, and those of the shared data where they are."""
+    """Which share of what is computed is padding, of texts cut as a run cuts them: made-up ones, and shared data."""
     found = {"made-up texts": make_texts(LARGEST)}
     news, clinc = SHARED / "text/ag_news_small/train.csv", SHARED / "text/clinc150/train.jsonl"
     if news.is_file():
@@ -177,6 +179,10 @@ def tell_padding() -> None:
     for name, texts in found.items():
         for tokens, batch in (("ngrams", 256), ("words", BATCH)):
             numbers = _fitted(texts, tokens).encode(texts)
+            choices = Choices(Recipe())
+            choices.recipe.text.tokens = tokens
+            plan_text_length(choices, (numbers != 0).sum(axis=1))
+            numbers = numbers[:, : choices.recipe.text.length]
             batches = text_batches(numbers, batch)
             real = computed = 0
             for one in batches.epoch(0):

@@ -14,6 +14,7 @@ from flambeau.data.check import check_counts
 from flambeau.data.split import Split
 from flambeau.errors import RunError
 from flambeau.planning.machine import describe_machine, resolve_device
+from flambeau.planning.mixed import kinds_of_columns
 from flambeau.planning.named import plan_named
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import load_recipe
@@ -131,7 +132,7 @@ def train(
     check_alike(material, splits, choices.recipe, ranks)
     set_up_torch(choices.recipe)
     trainings = Trainings(material, choices, journal, Path(), start, ranks)
-    count = count_trainings(splits, choices.recipe)
+    count = count_trainings(splits, choices.recipe, len(kinds_of_columns(material.samples.schema)))
     if material.samples.schema.task not in OWN_FLOWS:
         ranks.of_first(lambda: choose_sharing(trainings, splits[0]))
         take_first(choices, ranks)

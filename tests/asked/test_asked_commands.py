@@ -30,6 +30,7 @@ def test_a_chatbot_answers_texts_of_predict(asked_folder: Path) -> None:
     ]
     assert [answer["knows"] for answer in answers] == [True, False]
     assert answers[0]["tag"] == "greeting"
+    assert [answer["input"] for answer in answers] == ["Hello, good morning!", "zyx"]
     why = CliRunner().invoke(flambeau, [*words, "--explain"])
     assert isinstance(why.exception, UsageError) and "flambeau chat" in str(why.exception.command)
 

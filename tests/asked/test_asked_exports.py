@@ -14,6 +14,8 @@ import pytest
 import torch
 from asked_bundles import ANSWERS, UNKNOWN, chat_bundle, language_bundle, saved
 
+from flambeau.data.dialogue.joining import plain_question
+from flambeau.data.dialogue.shapes import texts_of_item
 from flambeau.deploy.bundle import load_bundle
 from flambeau.deploy.export.chat_file import QuestionToChances, chat_example
 from flambeau.deploy.export.language_file import TokensToChances, language_example
@@ -83,6 +85,17 @@ def test_examples_are_python_for_every_kind_of_tokens(to: str) -> None:
         compile(text, "example", "exec")
         assert "flambeau import" not in text and "import flambeau" not in text
     compile(chat_example(chat_bundle(), Path("m.bin"), to), "example", "exec")
+
+
+def test_the_example_compares_a_question_as_training_does() -> None:
+    rule = chat_example(chat_bundle(), Path("m.bin"), "onnx").partition("if len(")[0]
+    names: dict[str, Any] = {}
+    exec(rule, names)
+    for question in (*QUESTIONS, " When are\nyou\u00a0 open ?!\u200b\n", "\ufeff'Who'?"):
+        assert names["plain_question"](question)[:2000] == bare_question(question)
+    assert bare_question(" When are\nyou\u00a0 open ?!\u200b\n") == "when are you open"
+    # training joins the blanks of a question when it reads it
+    assert bare_question("a  b\n?") == plain_question(*texts_of_item("a  b\n?"))
 
 
 @pytest.mark.slow

@@ -42,12 +42,22 @@ def refused(answer: Any, status: int) -> dict[str, str]:
 
 def test_a_question_is_answered_as_in_a_chat(ask: Ask, asked_folder: Path) -> None:
     client, bot = ask("bot"), ChatBot(load_bundle(asked_folder / "bot"))
-    for question in ("Hello, good morning!", "when are you open", "zyx wvu"):
+    for question in (
+        "Hello, good morning!",
+        "when are you open",
+        "zyx wvu",
+        "\n when are\tyou  open?\n\u200b",
+    ):
         expected = bot.reply(question).to_json(question)
         del expected["question"]
         assert send(client, {"question": question}).json() == pytest.approx(expected)
     assert send(client, {"question": "hello"}).json()["knows"]
     assert send(client, {"question": "hello", "turn": 1}).json()["answer"] == "Hi there!"
+    sure = {
+        send(client, {"question": f"when are you open{end}"}).json()["confidence"]
+        for end in ("", "?\n", " \r\n")
+    }
+    assert len(sure) == 1
     silent = send(client, {"question": "zyx wvu"}).json()
     assert (silent["answer"], silent["knows"]) == (UNKNOWN, False) and silent["confidence"] < 0.5
 
@@ -167,7 +177,9 @@ def test_a_short_text_need_not_wait_for_a_long_one(ask: Ask) -> None:
 def test_a_text_that_takes_too_long_is_given_up(ask: Ask) -> None:
     client = ask("writer", limits=Limits(seconds=0.05))
     answer = send(client, {"length": MOST_TOKENS})
-    assert "took too long" in refused(answer, 503)["what"]
+    told = refused(answer, 413)
+    assert "takes too long" in told["what"] and "tokens in 0.05 seconds" in told["got"]
+    assert "retry-after" not in answer.headers  # it would take as long again
 
 
 def test_it_counts_and_describes(ask: Ask) -> None:

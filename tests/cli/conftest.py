@@ -82,6 +82,7 @@ class FakePipeline:
     def train(self, source: str, recipe: Any, *, listener: Callable[..., None], **others: Any) -> RunFolder:
         run = RunFolder.create(others["out"], source)
         run.append({"kind": "note", "text": "began"})
+        run.write_json("environment.json", {"command": others["command"]})
         self._asked("train", source=source, recipe=recipe, **others)
         return self._play(run, listener)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from flambeau.records import RunFolder
 
 PLAIN_OUTPUT = """\
 read       1,797 pictures in 10 classes
@@ -159,6 +164,26 @@ def test_ctrl_c_tells_how_to_go_on(say: Callable[..., Any], pipeline: Any) -> No
     assert said.err == "stopped; what was done is saved. Go on with: flambeau resume runs/digits-1\n"
     said = say("train", "digits", "--out", "here")
     assert said.err == "stopped; what was done is saved. Go on with: flambeau resume here\n"
+
+
+def test_ctrl_c_names_its_own_run_though_another_was_written_later(
+    say: Callable[..., Any], pipeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = pipeline.train
+
+    def beside_another(source: str, recipe: Any, **others: Any) -> Any:
+        try:
+            return train(source, recipe, **others)
+        finally:
+            later = RunFolder.create(Path("runs/book"), "book")
+            later.append({"kind": "note", "text": "began"})
+            later.write_json("environment.json", {"command": "flambeau train book.txt --out runs/book"})
+            os.utime(later.log, (time.time() + 5, time.time() + 5))
+
+    monkeypatch.setattr(sys.modules["flambeau.pipeline"], "train", beside_another)
+    pipeline.error = KeyboardInterrupt()
+    said = say("train", "digits")
+    assert said.err == "stopped; what was done is saved. Go on with: flambeau resume runs/digits-1\n"
 
 
 def test_another_run_to_start_from_must_exist(say: Callable[..., Any], pipeline: Any) -> None:

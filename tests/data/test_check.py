@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flambeau.data.check import check_counts, check_samples
+from flambeau.data.check import check_counts, check_groups, check_samples
 from flambeau.data.check_targets import imbalance
 from flambeau.data.duplicates import Duplicates, find_duplicates
 from flambeau.data.samples import PictureArray, PictureFiles, Samples
@@ -83,6 +83,31 @@ def test_near_duplicates_are_told_unless_switched_off() -> None:
     (finding,) = check_samples(samples, duplicates, None, (), Recipe())
     assert (finding.code, finding.items) == ("near-duplicates", ("0.png = 3.png",))
     assert "1 picture repeats another one nearly" in finding.message
+
+
+def test_groups_that_leave_nothing_to_test_on_are_foretold() -> None:
+    samples = replace(picture_samples(np.arange(40) % 2), groups=np.arange(40) // 2)
+    chained = Duplicates(np.zeros(40, dtype=np.int64), near_pairs=tuple((0, place) for place in range(1, 40)))
+    groups = np.zeros(40, dtype=np.int64)
+    recipe = Recipe.model_validate({"split": {"folds": 5}})
+    (found,) = check_groups(samples, chained, groups, recipe)
+    assert found.level == "error"
+    for word in (
+        "1 group that",
+        "5 folds need 5",
+        "39 are nearly equal",
+        "20 patients",
+        "split.near_duplicates=false",
+    ):
+        assert word in found.message, found.message
+    assert "split.patients=false" in found.message and "split.folds" not in found.message
+    (few,) = check_groups(samples, Duplicates(np.arange(40)), np.arange(40) % 4, recipe)
+    assert "split.folds=4" in few.message and "near" not in few.message
+    for folds, fine in ((4, True), (2, True), (0, True), (6, False)):
+        options = Recipe.model_validate({"split": {"folds": folds}})
+        assert (check_groups(samples, chained, np.arange(40) % 4, options) == []) == fine, folds
+    given = replace(samples, parts=np.full(40, "train"))
+    assert check_groups(given, chained, groups, recipe) == check_groups(samples, chained, None, recipe) == []
 
 
 def test_errors_come_first_and_unreadable_files_are_passed_on() -> None:
@@ -215,49 +240,3 @@ def test_suspicious_files_and_telling_formats(tmp_path: Path) -> None:
     assert found["suspicious-file-sizes"].items == ("7.jpg: 0.0 kB",)
     assert found["format-tells-class"].items == (".jpg: dog", ".png: cat")
     assert "format-tells-class" not in findings_of(replace(samples, targets=np.arange(40) // 20))
-
-
-def counts_and_parts(rows: int = 300) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    generator = np.random.default_rng(3)
-    columns = {
-        "casual": generator.poisson(40, rows).astype(np.float64),
-        "registered": generator.poisson(160, rows).astype(np.float64),
-        "heat": generator.normal(15, 8, rows),
-    }
-    return columns, columns["casual"] + columns["registered"]
-
-
-def test_columns_that_add_up_to_the_target_are_named_and_honest_ones_are_not() -> None:
-    columns, total = counts_and_parts()
-    found = findings_of(table_samples(columns, total))
-    assert found["leak-through-covariate"].items == ("casual", "registered")
-    assert "data.drop=[casual,registered]" in found["leak-through-covariate"].message
-    assert "leaking-columns" not in found
-    noisy = total + np.random.default_rng(4).normal(0, 2, len(total))
-    assert findings_of(table_samples(columns, noisy)) == {}
-    del columns["registered"]
-    assert findings_of(table_samples(columns, total)) == {}
-
-
-def test_columns_that_multiply_to_the_target_are_named() -> None:
-    generator = np.random.default_rng(5)
-    columns = {
-        "pieces": generator.integers(1, 50, 200).astype(np.float64),
-        "each": generator.lognormal(2, 1, 200).round(2),
-        "age": generator.normal(40, 9, 200),
-    }
-    found = findings_of(table_samples(columns, (columns["pieces"] * columns["each"]).round(2)))
-    assert found["leak-through-covariate"].items == ("pieces", "each")
-    assert "multiply to it" in found["leak-through-covariate"].message
-
-
-def test_sums_are_not_looked_for_in_the_test_part_nor_where_rows_are_few() -> None:
-    columns, total = counts_and_parts()
-    parts = np.where(np.arange(300) < 250, "train", "test")
-    mixed = np.where(parts == "train", np.random.default_rng(6).permutation(total), total)
-    assert findings_of(replace(table_samples(columns, mixed), parts=parts)) == {}
-    wide = {f"x{place}": np.random.default_rng(place).normal(size=40) for place in range(39)}
-    assert findings_of(table_samples(wide, np.random.default_rng(99).normal(size=40))) == {}
-    missing = {name: np.where(np.arange(300) % 40 == 7, np.nan, values) for name, values in columns.items()}
-    found = findings_of(table_samples(missing, total))
-    assert found["leak-through-covariate"].items == ("casual", "registered")

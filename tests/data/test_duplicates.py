@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from flambeau.data.duplicates import find_duplicates, merge_groups
+from flambeau.data.pictures import near_duplicates
 from flambeau.data.samples import PictureArray, Samples
 from flambeau.schema import PictureFacts, Schema
 
@@ -140,3 +141,12 @@ def test_real_photos(shared_data: Path) -> None:
 def load_folder(folder: Path, pattern: str, size: int) -> np.ndarray:
     paths = sorted(folder.rglob(pattern))
     return np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size))) for path in paths])
+
+
+def test_many_pairs_of_pictures_that_are_all_grouped_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    pixels = np.repeat(generator.integers(40, 200, (1, 32, 32, 1)), 12, axis=0)
+    pixels = (pixels + generator.integers(0, 3, pixels.shape)).astype(np.uint8)
+    monkeypatch.setattr(near_duplicates, "_CHUNK_BYTES", 8 * 32 * 32 * 11)  # so many pairs at a time
+    pairs = near_duplicates.find_near_pairs(pixels, np.arange(12))
+    assert sorted(pairs) == [(0, member) for member in range(1, 12)]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flambeau.data.pictures.folder import find_class_folders, match_files, scan_folder
+from flambeau.data.pictures.folder import find_class_folders, match_files, refuse_mixed_folders, scan_folder
+from flambeau.data.pictures.source import open_folder
 from flambeau.errors import DataError
+from flambeau.recipe import Recipe
 
 
 def put(root: Path, *names: str) -> Path:
@@ -114,3 +116,33 @@ def test_files_are_matched_by_path_name_and_stem() -> None:
         "no",
     ]
     assert match_files(values, names) == [0, 0, 0, None, 2, 1, 3, None, None]
+
+
+def test_a_folder_of_several_data_sets_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "houses/1.jpg",
+        "houses/2.jpg",
+        "scans/ill/1.dcm",
+        "nii/a/1.nii.gz",
+        "titanic.csv",
+        "news.csv",
+    )
+    with pytest.raises(DataError, match="several data sets") as told:
+        open_folder(tmp_path, Recipe(), None)
+    assert told.value.got == (
+        "houses: 2 pictures; nii: 1 NIfTI scan; scans: 1 DICOM scan; beside them news.csv, titanic.csv"
+    )
+    assert told.value.command == f"flambeau check {tmp_path / 'houses'}"
+
+
+@pytest.mark.parametrize(
+    "names", [("a/1.dcm", "a/1.jpg", "b/2.jpg"), ("a/1.nii", "b/1.nii.gz"), ("a/1.png", "b/1.tif")]
+)
+def test_classes_with_a_kind_of_files_in_common_are_no_data_sets(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    scan = scan_folder(put(tmp_path, *names))
+    found = find_class_folders(scan)
+    assert found is not None
+    refuse_mixed_folders(scan, found)

@@ -72,6 +72,18 @@ def test_a_number_column_with_three_words_stays_a_number() -> None:
     assert findings[0].items == ("broken", "n.b.")
 
 
+def test_a_date_column_with_broken_values_stays_one_and_they_are_counted_with_their_rows() -> None:
+    values = [f"2020-01-{1 + i % 28:02}" for i in range(ROWS)]
+    values[::3] = ["31/02/2016", "yesterday"] * 10
+    columns, findings = infer_columns(table({"day": values, "n": COLUMNS["height"][0]}))
+    assert (columns[0].kind, columns[0].used, columns[0].date_format) == ("date", True, "")
+    (told,) = [one for one in findings if one.code == "words-in-dates"]
+    assert told.level == "warning" and "in 20 rows of 60" in told.message
+    assert told.items[:2] == ("row 1: 31/02/2016", "row 4: yesterday")
+    whole, findings = infer_columns(table({"day": COLUMNS["day"][0], "n": COLUMNS["height"][0]}))
+    assert whole[0].kind == "date" and not findings
+
+
 def test_given_kinds_and_dropped_columns_are_honoured() -> None:
     columns, _ = infer_columns(
         table({"zip": COLUMNS["rooms"][0], "flag": COLUMNS["flag"][0], "n": COLUMNS["height"][0]}),
@@ -101,6 +113,21 @@ def test_paths_of_pictures_are_found_beside_the_table_and_one_folder_down(tmp_pa
         assert columns[0].kind == "image"
     columns, _ = infer_columns(table({"file": [f"gone{i % 2}.png" for i in range(4)]}), root=tmp_path)
     assert columns[0].kind == "category"
+
+
+@pytest.mark.parametrize("there", [0, 4])
+def test_pictures_that_are_not_where_the_table_is_are_a_warning(tmp_path: Path, there: int) -> None:
+    (tmp_path / "photos").mkdir()
+    for i in range(there):
+        Image.new("L", (2, 2)).save(tmp_path / "photos" / f"{i}.png")
+    data = table({"front": [f"{i}.png" for i in range(ROWS)], "size": COLUMNS["height"][0]})
+    columns, findings = infer_columns(data, root=tmp_path)
+    assert columns[0].kind != "image"
+    (told,) = [one for one in findings if one.code == "lost-pictures"]
+    assert told.level == "warning" and f"{there or 'none'} of {ROWS} files" in told.message
+    assert str(tmp_path) in told.message and f"no {there}.png" in told.items
+    given, findings = infer_columns(data, root=tmp_path, given={"front": "category"})
+    assert given[0].used and not findings
 
 
 TARGETS = [

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from flambeau.data.batches import Batches
 from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed, token_counts
+from flambeau.planning.texts import plan_text_length
+from flambeau.recipe import Choices, Recipe
 
 
 def texts_of(count: int, longest: int = 60) -> Tensor:
@@ -66,19 +68,43 @@ def test_padding_wastes_less_than_fifteen_percent() -> None:
     assert padding_share(lengths, len(batches)) > 0.5
 
 
-def test_a_few_very_long_texts_waste_no_more() -> None:
-    lengths = (
-        torch.randn(10_000, generator=torch.Generator().manual_seed(0))
-        .mul(0.9)
-        .add(2.7)
-        .exp()
-        .clamp(1, 300)
-        .long()
-    )
-    steps = len(lengths) // 64
+def uneven(tokens_a_word: int) -> Tensor:
+    """Lengths (10,000,) of texts of 1 to 300 words, as many tokens of a word, cut as the length of a run is chosen."""
     generator = torch.Generator().manual_seed(0)
-    order = arrange_by_length(torch.randperm(10_000, generator=generator), steps, generator, lengths=lengths)
-    assert padding_share(lengths[order], steps) < 0.15
+    words = torch.randn(10_000, generator=generator).mul(0.9).add(2.7).exp().clamp(1, 300).long()
+    counts = (words * tokens_a_word).numpy()
+    choices = Choices(Recipe())
+    plan_text_length(choices, counts)
+    return torch.from_numpy(counts).clamp(max=choices.recipe.text.length)
+
+
+def steps_of(lengths: Tensor, steps: int, seed: int) -> list[Tensor]:
+    """The samples of each step of an epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(lengths), generator=generator)
+    return list(arrange_by_length(order, steps, generator, lengths=lengths).tensor_split(steps))
+
+
+def meet_again(one: list[Tensor], other: list[Tensor]) -> float:
+    """The share of a step of one epoch that shares a step in another epoch too, at most; the mean over the steps."""
+    place = torch.empty(sum(len(step) for step in other), dtype=torch.long)
+    for number, step in enumerate(other):
+        place[step] = number
+    return sum(int(place[step].bincount().max()) / len(step) for step in one) / len(one)
+
+
+@pytest.mark.parametrize(("size", "again"), [(64, 0.35), (256, 0.7)])
+@pytest.mark.parametrize(
+    "lengths",
+    [uneven(1), uneven(13), torch.arange(6_400) % 490 + 20, torch.arange(6_400) % 15 + 1],
+    ids=["words", "n-grams", "any length", "short"],
+)
+def test_steps_waste_little_and_differ_from_epoch_to_epoch(lengths: Tensor, size: int, again: float) -> None:
+    steps = round(len(lengths) / size)
+    one, other = (steps_of(lengths, steps, seed) for seed in (1, 2))
+    assert max(padding_share(lengths[torch.cat(epoch)], steps) for epoch in (one, other)) < 0.15
+    assert meet_again(one, other) < again
+    assert meet_again(one, one) == 1
 
 
 def test_epochs_differ_and_go_on_in_their_middle() -> None:

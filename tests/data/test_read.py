@@ -231,6 +231,12 @@ MISTAKES: Sequence[tuple[str, str | None, str, str]] = [
 ]
 
 
+def test_a_misspelt_maker_of_data_is_named() -> None:
+    with pytest.raises(DataError, match="did you mean 'synthetic:text'") as error:
+        read("syntetic:text", Recipe())
+    assert "train synthetic:text" in str(error.value)
+
+
 @pytest.mark.parametrize(("name", "target", "sentence", "advice"), MISTAKES, ids=[row[0] for row in MISTAKES])
 def test_mistakes_are_answered(
     tmp_path: Path, name: str, target: str | None, sentence: str, advice: str

@@ -11,14 +11,15 @@ import pyarrow
 import pytest
 
 from flambeau.data.samples import Samples
-from flambeau.data.series.check import check_series
+from flambeau.data.series.check import check_filled
 from flambeau.data.series.layout import lay_out
 from flambeau.data.series.series import series_of_table
 from flambeau.data.series.step import apart, infer_step, without_clock_changes
-from flambeau.data.series.times import NO_TIME, read_times
+from flambeau.data.series.times import NO_TIME, find_time, read_times
 from flambeau.errors import DataError
 from flambeau.schema import Schema, SeriesFacts
 from flambeau.stages.series.feed import origins_of
+from flambeau.transforms.series import times_to_come
 
 DAY = 86_400
 
@@ -115,11 +116,39 @@ def test_days_of_a_place_are_days_where_clocks_change(form: str) -> None:
     # learnt from, and forecast from by a model that learnt from days without a change
     laid = lay_out(np.arange(400.0)[:, None], times, None, 1)
     assert (laid.step.words, laid.step.regular) == ("day", True)
-    assert (np.diff(laid.series.times) == DAY).all() and "clock-changes" in {
-        one.code for one in laid.findings
-    }
+    assert len(laid.series) == 400 and laid.series.times.tolist() == times.tolist()
+    assert "clock-changes" in {one.code for one in laid.findings}
     samples = read({"date": written[80:100], "y": np.arange(20.0)})
-    assert len(samples) == 20 and (np.diff(samples.series.times) == DAY).all()  # type: ignore[union-attr]
+    assert len(samples) == 20 and samples.series is not None
+    assert samples.series.times.tolist() == times[80:100].tolist()
+
+
+def test_what_comes_is_told_by_the_clock_of_the_last_row() -> None:
+    # from July to November: the last midnights stand at 23:00, the first at 22:00
+    written = [day.astimezone(UTC).isoformat() for day in midnights("2020-07-01", 150)]
+    del written[140:143]
+    samples = read({"date": written, "y": np.arange(147.0)})
+    assert samples.series is not None and len(samples) == 150
+    assert {text[11:] for text in samples.ids[:100]} == {"22:00:00"}
+    assert {text[11:] for text in samples.ids[120:]} == {"23:00:00"}
+    ahead = times_to_come(int(samples.series.times[-1]), "second", DAY, 2).astype("datetime64[s]")
+    assert [str(one) for one in ahead] == ["2020-11-27T23:00:00", "2020-11-28T23:00:00"]
+
+
+@pytest.mark.parametrize("first", ["2024-01-01", "2024-06-01"])
+@pytest.mark.parametrize("hours", [2, 3])
+def test_steps_of_two_hours_of_a_place_are_even(first: str, hours: int) -> None:
+    """The clock of a place at every even hour: once a step takes an hour, once three."""
+    place = ZoneInfo("Europe/Berlin")
+    hour = timedelta(hours=1)
+    start = datetime.fromisoformat(first).replace(tzinfo=place).astimezone(UTC)
+    clock = [start + hour * number for number in range(24 * 300)]
+    written = [one.isoformat() for one in clock if one.astimezone(place).hour % hours == 0]
+    times, _ = read_times(pyarrow.table({"date": written}), ("date",))
+    even = without_clock_changes(times, np.array([0, len(times)]))
+    assert np.mod(times - times[0], hours * 3600).any()
+    assert not np.mod(even - even[0], hours * 3600).any()
+    assert (np.diff(even) == hours * 3600).mean() > 0.999
 
 
 def test_hours_of_a_clock_that_changes_are_no_other_grid() -> None:
@@ -150,12 +179,40 @@ def test_readings_at_two_hours_of_a_day_are_no_change_of_clocks() -> None:
 def test_windows_with_filled_in_targets_are_counted(every: int, code: str, told: str, used: int) -> None:
     y = np.sin(np.arange(100.0))
     y[9:90:every] = np.nan
-    samples = read({"date": dates(100), "y": y}, horizon=3)
-    found = {one.code: one for one in check_series(samples)}
+    samples = read({"date": dates(100), "y": y}, horizon=3, lookback=1)
+    found = {one.code: one for one in check_filled(samples)}
     assert {"windows-left-out", "filled-targets"} & set(found) == {code}
     assert told in found[code].message and len(origins_of(samples, 1)) == used
 
 
+@pytest.mark.parametrize("lookback", [1, 148, 300])
+def test_the_rows_to_look_back_on_do_not_say_whether_filled_in_windows_are_used(lookback: int) -> None:
+    y = np.where((np.arange(500) >= 212) & (np.arange(500) % 8 == 0), np.nan, np.sin(np.arange(500.0)))
+    samples = read({"date": dates(500), "y": y}, horizon=5, lookback=lookback)
+    (told,) = check_filled(samples)
+    every = 500 - 5 - lookback + 1
+    used = origins_of(samples, lookback)
+    assert told.code == "windows-left-out"
+    assert f"{every - len(used)} windows of {every} left out" in told.message
+    assert not any(np.isnan(y[origin + 1 : origin + 6]).any() for origin in used)
+
+
 def test_whole_series_leave_no_window_out() -> None:
     samples = read({"date": dates(100), "y": np.sin(np.arange(100.0))}, horizon=3)
-    assert not {"windows-left-out", "filled-targets"} & {one.code for one in check_series(samples)}
+    assert not check_filled(samples)
+
+
+def test_times_of_which_a_third_is_broken_are_still_the_times() -> None:
+    days = dates(60)
+    days[::3] = ["31/02/2016", "yesterday"] * 10
+    table = pyarrow.table({"Date": days, "y": [float(row) for row in range(60)]})
+    assert find_time(table, None) == ("Date",)
+    times, _ = read_times(table, ("Date",))
+    assert (times == NO_TIME).sum() == 20 and times[1] != NO_TIME
+
+
+def test_an_error_about_times_shows_a_broken_value_and_its_row() -> None:
+    days = ["2024-01-01", "2024-01-02", *["yesterday"] * 8]
+    with pytest.raises(DataError, match="holds no times") as error:
+        read_times(pyarrow.table({"Date": days}), ("Date",))
+    assert "row 3: yesterday; 8 of 10 values are no dates" in str(error.value)

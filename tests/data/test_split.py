@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flambeau.data.split import Split, fold_indices, multilabel_strata, regression_strata, split_indices
+from flambeau.data.split import (
+    Split,
+    equal_parts,
+    fold_indices,
+    multilabel_strata,
+    regression_strata,
+    split_indices,
+)
 
 labels = st.lists(st.integers(0, 4), min_size=8, max_size=120)
 
@@ -179,3 +186,23 @@ def test_of_few_groups_no_fold_takes_all_but_one() -> None:
         strata = np.random.default_rng(seed).integers(0, 5, 8)
         splits = fold_indices(8, 2, strata=strata, groups=np.arange(8) // 2, seed=3)
         assert all(min(len(split.train), len(split.valid), len(split.test)) > 0 for split in splits)
+
+
+@pytest.mark.parametrize(("groups", "folds", "needed"), [(2, 2, 4), (3, 2, 4), (2, 3, 3), (4, 5, 5)])
+def test_folds_of_too_few_groups_are_counted(groups: int, folds: int, needed: int) -> None:
+    with pytest.raises(ValueError, match=f"at least {needed} groups .*, got {groups}"):
+        fold_indices(60, folds, strata=np.arange(60) % 3, groups=np.arange(60) % groups)
+
+
+def test_three_folds_of_three_groups() -> None:
+    for split in fold_indices(60, 3, groups=np.arange(60) % 3):
+        assert min(len(split.train), len(split.valid), len(split.test)) == 20
+
+
+@pytest.mark.parametrize("groups", [2, 3, 4, 9])
+def test_equal_parts_of_few_groups(groups: int) -> None:
+    """Bags need rows to train on and rows to choose by: two groups are enough."""
+    of_group = np.arange(60) % groups
+    parts = equal_parts(60, 2, strata=np.arange(60) % 3, groups=of_group)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(60))
+    assert all(len(part) for part in parts) and not set(of_group[parts[0]]) & set(of_group[parts[1]])

@@ -18,11 +18,11 @@ from torch import nn
 
 from flambeau.deploy.answer import predict_inputs
 from flambeau.deploy.bundle import Bundle, load_bundle, weights_digest
-from flambeau.deploy.rebuild import BoundedBuild, TooLargeError, members_of
+from flambeau.deploy.rebuild import BoundedBuild, TooLargeError, members_of, rebuild
 from flambeau.errors import FlambeauError, ModelError, RunError
 from flambeau.models.build import build_model
 from flambeau.models.joined import Ensemble
-from flambeau.models.spec import ModelSpec
+from flambeau.models.spec import ModelSpec, ensemble_spec
 
 
 def trial_inputs(bundle: Bundle, rows: int = 3) -> tuple[torch.Tensor, ...]:
@@ -212,3 +212,27 @@ def test_what_makes_no_numbers_costs_none() -> None:
         torch.nn.init.kaiming_uniform_(weights)
         weights.data.t().split(5)
     assert bound.numbers == 0 and not bound.exceeded
+
+
+def test_a_library_inside_a_fused_model_may_need_the_values_of_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ModelSpec(
+        "mlp", {"number_features": 2, "cardinalities": [], "outputs": 1, "width": 4, "depth": 1}
+    )
+    tensors = build_model(small).state_dict()
+    tried: list[str] = []
+
+    def build(spec: ModelSpec) -> torch.nn.Module:
+        tried.append(spec.name)
+        if len(tried) == 1:
+            raise ModelError("this constructor looks at its weights")
+        return build_model(small)
+
+    monkeypatch.setattr("flambeau.deploy.rebuild.build_model", build)
+    picture = {"name": "timm", "arguments": {"arch": "vit"}}
+    fused = ModelSpec("fusion", {"picture": picture, "outputs": 1})
+    assert rebuild(ensemble_spec([fused, fused]), tensors, tmp_path).state_dict().keys() == tensors.keys()
+    tried.clear()
+    with pytest.raises(ModelError, match="looks at"):
+        rebuild(ModelSpec("fusion", {"picture": {"name": "small_cnn"}}), tensors, tmp_path)

@@ -17,9 +17,10 @@ from flambeau.deploy.bundle import Bundle, Preparation, load_bundle, save_bundle
 from flambeau.deploy.checks.checks import check_model
 from flambeau.deploy.checks.series import series_faults, series_preparation_faults
 from flambeau.deploy.checks.tasks import module_faults
+from flambeau.deploy.checks.values import argument_faults
 from flambeau.deploy.making.making import most_samples, sample_pixels
 from flambeau.deploy.writing.chatting import ChatBot
-from flambeau.deploy.writing.writing import continue_text
+from flambeau.deploy.writing.writing import continue_text, prompt_ids
 from flambeau.errors import FlambeauError, ModelError, RunError, UsageError
 from flambeau.evaluation.decide import choose_sure_classes
 from flambeau.models.build import build_model
@@ -91,6 +92,11 @@ def test_a_chatbot_talks_and_writes(tmp_path: Path) -> None:
         (None, {"change": fill_texts}, "pieces that there are none of"),
         (None, {"change": fill_rarity}, "no numbers"),
         (None, {"pieces": replace(chat_pieces(64), ngrams=(2000, 4))}, "n-grams"),
+        ({**WRITER, "heads": -2}, {}, "no size"),
+        ({**WRITER, "heads": 2.0}, {}, "no size"),
+        ({**WRITER, "dropout": 1.0}, {}, "dropout"),
+        (None, {"answers": (("",), ("y",))}, "an answer without a text"),
+        (None, {"pieces": replace(chat_pieces(64), columns=("a", "b"))}, "several columns"),
         (None, {"tokens": replace(TOKENS, context=1)}, "a context beyond"),
     ],
 )
@@ -99,6 +105,35 @@ def test_a_chatbot_that_would_fail_in_talk_is_refused(
 ) -> None:
     with pytest.raises(FlambeauError, match=told):
         load_bundle(chat(tmp_path, writer, **changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"heads": -2}, "no size"),
+        ({"heads": 2.0}, "no size"),
+        ({"heads": 0.5}, "no size"),
+        ({"heads": True}, "no size"),
+        ({"heads": 3}, "do not divide"),
+        ({"width": 0}, "no size"),
+        ({"context": 16.0}, "do not fit"),
+        ({"vocabulary": True}, "do not fit"),
+    ],
+)
+def test_a_size_is_a_whole_number(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    spec = ModelSpec(LANGUAGE.name, {**LANGUAGE.arguments, **change})
+    with pytest.raises(RunError, match=told):
+        check_model(spec, Schema("corpus", "language", target=""), TOKENS, tmp_path)
+    fused = ModelSpec("transformers", {"config": {"num_attention_heads": 2, "hidden_size": 3}})
+    assert argument_faults(fused)["heads that do not divide the width"]
+
+
+def test_a_prompt_of_which_nothing_is_left_is_a_line_end() -> None:
+    class Deaf(CorpusPreparation):
+        def encode(self, text: str) -> np.ndarray:
+            return np.zeros(0, dtype=np.int32)
+
+    assert prompt_ids(Deaf("bytes", 16), "abc").tolist() == [[0]]
 
 
 def test_a_generator_makes_pictures_with_and_without_its_usual_noise(tmp_path: Path) -> None:

@@ -83,6 +83,21 @@ def test_less_memory_on_the_way_is_replayed(
 
 
 @pytest.mark.slow
+def test_bags_with_a_threshold_are_fed_without_the_rows_that_choose_it(table: Path, tmp_path: Path) -> None:
+    lines = table.read_text().splitlines()
+    named = [
+        line.rpartition(",")[0] + (",yes" if float(line.split(",")[2]) > 0 else ",no") for line in lines[1:]
+    ]
+    table.write_text("\n".join([lines[0], *named]) + "\n")
+    options: dict[str, Any] = {**SMALL, "split": {"folds": 0}, "training": {"bags": 2, "batch_size": 16}}
+    options["evaluation"] = {**options["evaluation"], "operating_point": "youden"}
+    run = fb.train(table, target="y", out=tmp_path / "run", **options)
+    left_out = [one["valid"] for one in run.folder.read_json("trainings.json")["trainings"]]
+    assert left_out[0] == left_out[1] == run.folder.read_json("split.json")["valid"]
+    assert "fitting_rows = np.setdiff1d(fitting_rows, plan[0])" in assert_equal(run)
+
+
+@pytest.mark.slow
 def test_a_run_from_another_run(table: Path, tmp_path: Path) -> None:
     first = fb.train(table, target="y", out=tmp_path / "first", **SMALL)
     more = tmp_path / "more.csv"

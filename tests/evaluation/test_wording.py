@@ -15,7 +15,13 @@ from flambeau.stages.comparing import compare_with_baselines
     ("value", "told"),
     [
         (377458.2, "377,458"),
-        (999.96, "1000.0"),
+        (999.96, "1,000"),
+        (9.9999, "10.00"),
+        (99.995, "100.0"),
+        (-0.99999, "-1.000"),
+        (0.00099999, "0.0010"),
+        (5e20, "5e+20"),
+        (float("nan"), "nan"),
         (11.684, "11.68"),
         (1.0, "1.000"),
         (0.8, "0.8000"),
@@ -39,6 +45,11 @@ def test_names_of_metrics_and_bands() -> None:
         ({"value": 0.5, "low": 0.33, "high": 0.67}, "narrow"),
         ({"value": 0.95, "low": 0.9, "high": 0.99}, "wide"),
         ({"value": 0.75, "low": 0.7, "high": 0.81}, ""),
+        (
+            {"value": 0.804, "low": 0.802, "high": 0.85},
+            "",
+        ),  # as printed: 80% [80%, 85%], and 80% was asked for
+        ({"value": 0.79, "low": 0.7, "high": 0.794}, "narrow"),
         (None, ""),
     ],
 )
@@ -61,7 +72,7 @@ def test_a_sure_loss_is_called_a_loss() -> None:
     assert "includes none" not in report["sentence"]
 
 
-@pytest.mark.parametrize(("longer", "way_out"), [(True, "Train longer"), (False, "look for more data")])
+@pytest.mark.parametrize(("longer", "way_out"), [(True, "Train longer"), (False, "Look for more data")])
 def test_a_training_cut_short_is_not_blamed_on_the_data(longer: bool, way_out: str) -> None:
     targets = np.arange(60) * 10_000.0
     baselines = {"ridge regression": targets + 100.0}
@@ -69,4 +80,12 @@ def test_a_training_cut_short_is_not_blamed_on_the_data(longer: bool, way_out: s
         "regression", targets, targets + 400_000.0, baselines, Recipe(), longer=longer
     )
     assert standing == "worse" and way_out in verdict
+    assert "As it stands, ridge regression predicts better than the model that is kept." in verdict
     assert "RMSE 400,000 against 100.0 of the best baseline (ridge regression)" in verdict
+
+
+def test_bands_of_parts_of_a_per_cent_are_told_to_a_digit_more() -> None:
+    coverage = {"value": 0.99, "low": 0.985, "high": 0.996}
+    assert tell_band(coverage, (0.001, 0.999)).endswith(
+        "it held 99.0% [98.5%, 99.6%] of what came in the test, not 99.8%."
+    )

@@ -11,15 +11,11 @@ import pytest
 from flambeau.data.dialogue.files import read_dialogues
 from flambeau.data.dialogue.recognise import looks_like_chat
 from flambeau.errors import DataError
-from flambeau.evaluation.answers import hits_within
-from flambeau.evaluation.chat import (
-    answer_chances,
-    choose_threshold,
-    fit_doubt,
-    hits_interval,
-    usual_doubt,
-)
+from flambeau.recipe import Recipe
+from flambeau.stages.chat.training import read_chat
+from flambeau.stages.journal import Journal
 from flambeau.transforms.dialogue import fit_chat_tokens, pair_ids
+from flambeau.using import check
 
 INTENTS = {
     "intents": [
@@ -56,7 +52,8 @@ def test_pairs(tmp_path: Path, name: str, content: str) -> None:
     assert found.questions == ("What is it?", "Who?")
     assert found.answers == (("A bot.", "A machine."), ("Me.",))
     assert found.tags == ("", "")
-    assert len(found.findings) == (name == "a.csv")
+    expected = {"a.csv": ["unanswered", "several-answers"], "a.jsonl": ["several-answers"]}
+    assert [finding.code for finding in found.findings] == expected.get(name, [])
 
 
 @pytest.mark.parametrize(
@@ -79,6 +76,45 @@ def test_other_shapes_are_told(tmp_path: Path, name: str, content: str, told: st
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=told):
         read_dialogues(str(tmp_path / name), 100)
+
+
+@pytest.mark.parametrize(
+    "head", ["Question,ANSWER,answer", "question,question,answer", "tag, Tag ,question,answer"]
+)
+def test_columns_of_one_name_are_told(tmp_path: Path, head: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{head}\n" + ",".join("abcd"[: head.count(",") + 1]) + "\n")
+    with pytest.raises(DataError, match="another shape") as caught:
+        read_dialogues(str(tmp_path / "a.csv"), 100)
+    assert "twice" in str(caught.value) or "question → question_2" in str(caught.value)
+
+
+def test_rows_with_too_many_values_are_told(tmp_path: Path) -> None:
+    rows = [f"what is {word},a {word}" for word in ("red", "green", "blue", "black")]
+    (tmp_path / "a.csv").write_text(
+        "question,answer\n" + "\n".join(rows) + "\nwho are you,me, myself, and I\n"
+    )
+    found = read_dialogues(str(tmp_path / "a.csv"), 100)
+    assert len(found.questions) == 4 and any("1 row" in finding.message for finding in found.findings)
+
+
+def test_what_is_no_text_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    entries = [
+        {"tag": {"a": 1}, "patterns": ["one", None, {}], "responses": [["lost"], "x"]},
+        {"question": "two", "answer": "y"},
+    ]
+    path.write_text(json.dumps(entries))
+    found = read_dialogues(str(path), 100)
+    assert (found.questions, found.answers, found.tags) == (("one", "two"), (("x",), ("y",)), ("", ""))
+    assert [finding.message for finding in found.findings] == [
+        "left out: 4 entries with neither question nor answer, or of another shape"
+    ]
+    path.write_text(json.dumps([["one", "x", {"lost": 1}], ["two", "y"]]))
+    assert "1 entry" in read_dialogues(str(path), 100).findings[0].message
+    path.write_text(json.dumps([{"question": "one", "answer": []}]))
+    with pytest.raises(DataError) as caught:
+        read_dialogues(str(path), 100)
+    assert "1 question without an answer" in str(caught.value)
 
 
 def test_answers_of_a_tag_may_stand_behind_its_questions(tmp_path: Path) -> None:
@@ -127,7 +163,7 @@ def test_limits_and_absent_files(tmp_path: Path) -> None:
 def test_conversations_of_many_files(shared_data: Path) -> None:
     found = read_dialogues(str(shared_data / "text" / "chatterbot" / "english"), 10_000)
     assert len(found.questions) == 748 > len(found.answers) > 700
-    assert [finding.code for finding in found.findings] == ["other-shape"]
+    assert [finding.code for finding in found.findings] == ["other-shape", "several-answers"]
 
 
 def test_only_the_answer_is_a_target() -> None:
@@ -148,40 +184,45 @@ def test_long_texts_are_cut() -> None:
     assert (targets[0] >= 0).sum() == 4 and (targets[1] >= 0).sum() == 1
 
 
-def test_doubt_tells_questions_without_an_answer() -> None:
-    draw = np.random.default_rng(0)
-    right = [(int(place),) for place in draw.integers(0, 20, 200)]
-    likeness = draw.normal(size=(200, 20)).astype(np.float32)
-    likeness[np.arange(200), [place for (place,) in right]] += 6
-    temperature, doubt = fit_doubt(likeness, right)
-    threshold = choose_threshold(likeness, right, temperature, doubt)
-    sure = answer_chances(likeness, temperature, doubt)[:, :-1].max(axis=1)
-    strange = answer_chances(draw.normal(size=(200, 20)), temperature, doubt)[:, :-1].max(axis=1)
-    assert (sure >= threshold).mean() > 0.9 and (strange >= threshold).mean() < 0.1
-    assert hits_within(likeness, right, 5).mean() >= hits_within(likeness, right, 1).mean() > 0.9
-
-
-def test_few_questions_settle_nothing() -> None:
-    likeness = np.ones((3, 4), dtype=np.float32)
-    assert fit_doubt(likeness, [(0,)] * 3) == (1.0, 1.0)
-    assert choose_threshold(likeness, [(0,)] * 3, 1.0, 1.0) == 0.5
-
-
-def test_what_was_learnt_is_answered_where_few_questions_were_held_out() -> None:
-    right = [(0,), (1,), (2,)]
-    likeness = np.full((3, 3), 2.0, dtype=np.float32) + 10 * np.eye(3, dtype=np.float32)
-    doubt = usual_doubt(likeness, right)
-    assert doubt == 7.0
-    asked = np.concatenate([likeness, np.full((1, 3), 3.0, dtype=np.float32)])
-    sure = answer_chances(asked, 1.0, doubt)[:, :-1].max(axis=1)
-    assert (sure[:3] > 0.9).all() and sure[3] < 0.5
-
-
-def test_few_hits_have_a_wide_interval() -> None:
-    one = hits_interval(np.zeros(1), 100, 0)
-    assert one["low"] == 0.0 and one["high"] == pytest.approx(0.7935, abs=1e-4)
-    many = hits_interval(np.tile([0.0, 1.0], 50), 200, 0)
-    assert 0.35 < many["low"] < 0.5 < many["high"] < 0.65
+def test_the_check_finds_near_equal_questions_and_contradictions(tmp_path: Path) -> None:
+    things = [
+        "lamp",
+        "oil",
+        "torch",
+        "wick",
+        "flame",
+        "spark",
+        "ember",
+        "smoke",
+        "ash",
+        "match",
+        "glow",
+        "stove",
+    ]
+    rows = [f"what is the reason that people buy a {thing} in winter,because {thing}" for thing in things]
+    rows += [f"{rows[place].partition(',')[0]} now,never the {things[place]}" for place in range(6)]
+    rows += [
+        f"{rows[6].partition(',')[0]}!,nobody does",
+        "what about ?? the moon,far",
+        "what about the moon,near",
+    ]
+    path = tmp_path / "a.csv"
+    path.write_text("question,answer\n" + "\n".join(rows) + "\n")
+    recipe = Recipe(task="chat", source=str(path))
+    codes = {finding.code: finding for finding in check(str(path), recipe).findings}
+    assert {
+        "contradicting-answers",
+        "near-contradictions",
+        "near-duplicates",
+        "several-answers",
+    } <= codes.keys()
+    assert "1 question has different answers" in codes["several-answers"].message
+    material = read_chat(recipe, Journal(lambda record: None))
+    side_of = np.zeros(len(material.dialogues.questions))
+    side_of[material.split.valid], side_of[material.split.test] = 1, 2
+    sides = dict(zip(material.dialogues.questions, side_of.tolist(), strict=True))
+    named = [row.partition(",")[0] for row in rows[:6]]
+    assert [sides[question] for question in named] == [sides[f"{question} now"] for question in named]
 
 
 def test_a_chat_file_is_known_by_its_beginning(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from flambeau.models.language import (
     LanguageTransformer,
     causal_attention,
 )
-from flambeau.models.writing import choose_tokens, write_tokens
+from flambeau.models.writing import READ_AT_ONCE, choose_tokens, draw_tokens, write_tokens
 from flambeau.training.losses import count_tokens, token_loss
 from flambeau.training.names import make_optimizer_of, optimizer_rule
 from flambeau.training.optimizers import parameter_groups
@@ -59,7 +61,28 @@ def test_equal_seeds_write_equal_texts(name: str) -> None:
     assert one.shape == (1, 40)
     greedy = [write_tokens(model, prompt, 5, temperature=0, seed=seed) for seed in (1, 2)]
     assert torch.equal(*greedy)
-    assert write_tokens(model, prompt, 5, stop=lambda tokens: True).shape == (1, 0)
+
+
+@pytest.mark.parametrize("kind", [LanguageTransformer, LanguageLSTM])
+def test_a_long_prompt_is_read_in_blocks(kind: Any) -> None:
+    torch.manual_seed(0)
+    heads = {"heads": 2} if kind is LanguageTransformer else {}
+    model = kind(20, 2 * READ_AT_ONCE + 90, 16, 1, **heads).eval()
+    prompt = torch.randint(20, (2, 2 * READ_AT_ONCE + 50))
+    drawn = draw_tokens(model, prompt, temperature=0)
+    assert [next(drawn).shape[1] for _ in range(4)] == [0, 0, 1, 1]
+    whole = prompt
+    with torch.no_grad():
+        for _ in range(8):
+            whole = torch.cat([whole, model(whole)[:, -1].argmax(dim=-1, keepdim=True)], dim=1)
+    assert torch.equal(write_tokens(model, prompt, 8, temperature=0), whole[:, -8:])
+
+
+def test_every_whole_number_is_a_seed() -> None:
+    model, prompt = make("transformer"), torch.tensor([[1, 2, 3]])
+    texts = [write_tokens(model, prompt, 20, seed=seed) for seed in (10**22, -1, 2**64 - 1, 2**64 + 5, 5)]
+    assert torch.equal(texts[1], texts[2]) and torch.equal(texts[3], texts[4])
+    assert not torch.equal(texts[0], texts[1])
 
 
 def test_only_likely_tokens_are_drawn() -> None:

@@ -19,9 +19,11 @@ from flambeau.deploy.eject import eject
 from flambeau.deploy.eject.check import check_script
 from flambeau.deploy.writing.chatting import ChatBot
 from flambeau.errors import RecipeError, UsageError
-from flambeau.recipe import Recipe
+from flambeau.recipe import Choices, Recipe
+from flambeau.recipe.describe import options
 from flambeau.records import RunFolder
 from flambeau.stages.flows import FLOWS, flow_of
+from flambeau.stages.other_flows import OBEYED_BY_CHAT, idle_findings, refuse_for_texts
 from flambeau.using import check, evaluate, verify
 from flambeau.using.inspection import inspect_run
 
@@ -185,6 +187,25 @@ def test_the_recipe_of_a_chat_may_be_given_again(questions: Path) -> None:
         fb.check(str(questions), task="chat", data={"test": "other.json"})
 
 
+def test_every_option_is_obeyed_by_a_chatbot_or_refused_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    choices = Choices(Recipe(task="chat"))
+    keys = [key for key, option in options().items() if option.section is None]
+    obeyed = {key for key in keys if key.startswith(OBEYED_BY_CHAT)}
+    assert all(any(key.startswith(name) for key in keys) for name in OBEYED_BY_CHAT)
+    refused, told = set(), set()
+    for key in keys:
+        monkeypatch.setattr("flambeau.stages.other_flows.given_options", lambda _, key=key: {key: "other"})
+        try:
+            refuse_for_texts(choices, "chat")
+        except RecipeError:
+            refused.add(key)
+        told |= {key} if idle_findings(choices, "chat") else set()
+    assert obeyed | refused | told == set(keys)
+    assert {"model.init", "training.minutes", "training.loss.name"} <= refused
+    assert {"language.tie", "training.recompute", "training.compile", "image.size", "data.target"} <= told
+    assert not obeyed & (refused | told)
+
+
 def test_an_idle_option_is_told(text: Path) -> None:
     report = fb.check(str(text), task="language", image={"size": 32})
     assert any("image.size" in finding.message for finding in report.findings)
@@ -210,7 +231,7 @@ def test_a_bot_of_a_few_questions_answers_them(tmp_path: Path) -> None:
     assert "too few to say how good the bot is" in run.scores["verdict"]
     assert any("too few to tell" in str(record.get("text")) for record in told)
     (answer,) = answer_texts(run.folder, ("zebra quartz 17",), explain=False)
-    assert answer["input"] == '"zebra quartz 17"' and not answer["knows"]
+    assert answer["input"] == "zebra quartz 17" and not answer["knows"]
     with pytest.raises(UsageError, match="this model talks"):
         answer_texts(run.folder, ("hi",), explain=True)
 

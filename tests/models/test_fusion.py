@@ -11,6 +11,7 @@ from flambeau.models.build import build_model
 from flambeau.models.cnn import SmallCNN
 from flambeau.models.embeddings import TableFeatures
 from flambeau.models.fused import fusion_spec
+from flambeau.models.fused_body import without_picture_body
 from flambeau.models.fusion import Fusion, GatedFusion, PictureColumns
 from flambeau.models.spec import ModelSpec
 from flambeau.models.text import TextBag
@@ -144,3 +145,24 @@ def test_a_description_rebuilds_the_model() -> None:
 def test_an_encoder_that_is_none_for_pictures_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="no encoder of pictures"):
         build_model(spec_of(ModelSpec(name, {"outputs": 6})))
+
+
+class OfOneSize(nn.Module):
+    """As a ViT: it knows one height and width only, and has no convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.drop, self.head = nn.Linear(3 * 6 * 4, 5), nn.Dropout(0.3), nn.Linear(5, 6)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        if pictures.shape[2:] != (6, 4):
+            raise AssertionError(f"Input height ({pictures.shape[2]}) doesn't match model (6)")
+        answer: Tensor = self.head(self.drop(self.body(pictures.flatten(1))))
+        return answer
+
+
+def test_a_body_that_knows_one_size_is_tried_on_this_size() -> None:
+    model = Fusion(2, pictures=PictureColumns(OfOneSize(), 1, 6), picture_width=6).eval()
+    small = without_picture_body(model, 3, (6, 4))
+    assert isinstance(small.pictures, PictureColumns) and isinstance(small.pictures.encoder, nn.Sequential)
+    assert isinstance(model.pictures, PictureColumns) and isinstance(model.pictures.encoder, OfOneSize)

@@ -86,3 +86,17 @@ def test_more_rows_bear_more_and_are_seen_less_often() -> None:
     assert bags_for(1_000_000)[0] == 1 and all(bags_for(rows)[0] >= 5 for rows in sizes[:4])
     long = [epochs_for(rows, "regression")[0] for rows in (20_000, 50_000, 1_000_000)]
     assert long == sorted(long, reverse=True) and long[0] > long[-1]
+
+
+@pytest.mark.parametrize("rows", [800, 1_500, 20_000])
+def test_bags_that_leave_out_the_same_rows_are_not_said_to_leave_out_others(rows: int) -> None:
+    reasons: dict[str, str] = {}
+    options = {"evaluation": {"operating_point": "youden"}}
+    choices = Choices(
+        Recipe.model_validate(options), lambda key, value, reason: reasons.update({key: reason})
+    )
+    plan_table(choices, rows=rows, task="classification", number_features=6, machine=CPU)
+    assert choices.recipe.training.bags == 5
+    assert "another" not in reasons["training.bags"]
+    assert ("the same ones" in reasons["training.bags"]) == (rows >= 1_000)
+    assert "another" in bags_for(rows)[1]

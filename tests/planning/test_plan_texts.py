@@ -138,3 +138,13 @@ def test_a_class_that_stands_for_what_is_out_of_scope_is_known_by_its_name() -> 
         plan_unknown(
             Choices(Recipe.model_validate({"text": {"unknown": True}})), task="regression", classes=()
         )
+
+
+def test_bags_of_texts_with_an_operating_point_leave_out_the_same() -> None:
+    reasons: dict[str, str] = {}
+    options = {"evaluation": {"operating_point": "youden"}}
+    choices = Choices(
+        Recipe.model_validate(options), lambda key, value, reason: reasons.update({key: reason})
+    )
+    plan_texts(choices, rows=3_000, task="classification", classes=2, machine=MACHINE)
+    assert choices.recipe.training.bags == 5 and "the same ones" in reasons["training.bags"]

@@ -45,7 +45,7 @@ refit, rows), got 5
 {path}:12:10: image.size[0]: expected an integer from 1 to 4,096, got 0
 {path}:14:11: data.target: expected text, got 2024; for text, put it in quotes: '2024'
 {path}:15:18: data.columns.age: expected image, number, category, boolean, date, text, identifier or constant\
-, got 'numbr'
+, got 'numbr'; did you mean 'number'?
 {path}:16:10: data.drop[0]: expected text, got 1; for text, put it in quotes: '1'
 {path}:17:1: unknown option 'zzz'
   next:     flambeau recipe --options"""
@@ -101,6 +101,10 @@ def test_an_empty_file_and_empty_sections_are_defaults(tmp_path: Path) -> None:
         (
             "image: {size: [1, 2, 3]}\n",
             "{path}:1:15: image.size: expected an integer from 1 to 4,096, or 2 in brackets, got [1, 2, 3]",
+        ),
+        (
+            "image: {resize: stretsh}\n",
+            "{path}:1:17: image.resize: expected stretch, pad or crop, got 'stretsh'; did you mean 'stretch'?",
         ),
         ("image: {size: 0}\n", "{path}:1:15: image.size: expected an integer from 1 to 4,096, got 0"),
         ("data: {drop: id}\n", "{path}:1:14: data.drop: expected a list in brackets, each text, got 'id'"),
@@ -179,7 +183,7 @@ def test_problems_of_settings_tell_what_was_typed() -> None:
         "--set trainng.epochs=3: unknown option 'trainng.epochs'; did you mean 'training.epochs'?\n"
         "--set training.epochs=ten: expected an integer, got 'ten'\n"
         "--set data.columns.age=numbr: expected image, number, category, boolean, date, text, identifier or "
-        "constant, got 'numbr'\n"
+        "constant, got 'numbr'; did you mean 'number'?\n"
         "  next:     flambeau recipe --options"
     )
 

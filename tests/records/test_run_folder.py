@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flambeau.errors import RunError
-from flambeau.records import RunFolder, environment, find_run, is_run, list_runs
+from flambeau.records import RunFolder, environment, find_run, is_run, list_runs, nearest_run
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +147,7 @@ def test_runs_are_found_by_path_by_name_or_as_the_newest() -> None:
 def test_what_is_no_run_is_told_with_the_nearest_name() -> None:
     assert "next:     flambeau train YOUR_DATA" in message(find_run)
     make_run("photos-1")
+    assert nearest_run("scans-1", ["news-1"]) == ""
     assert message(find_run, "fotos-1") == (
         "there is no run 'fotos-1'\n  hint:     did you mean 'photos-1'?\n  next:     flambeau runs"
     )

@@ -5,15 +5,23 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+from made_scans import write_dicom
+from PIL import Image
 
+import flambeau.deploy.serve as serve
 from flambeau.data.pictures.image import TooManyPixelsError
 from flambeau.data.scans.facts import scan_findings
-from flambeau.data.scans.nifti import decode_nifti, load_nifti, nifti_size
+from flambeau.data.scans.nifti import affine_of_nifti, decode_nifti, load_nifti, nifti_size
 from flambeau.data.scans.scans import load_any, scan_kind, size_of_any
+from flambeau.deploy.serve.inputs import example_file
+from flambeau.deploy.serve.models import _unreadable
+from flambeau.schema import PictureFacts, Schema
+from flambeau.transforms.scan import ScanReading
 
 SHAPE = (5, 6, 7)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
@@ -37,6 +45,18 @@ def test_odd_affines_are_counted(tmp_path: Path) -> None:
     told = {finding.code: finding for finding in scan_findings(sizes, ("plain", "silent", "oblique"))}
     assert told["silent-affines"].message.startswith("1 NIfTI volume whose affine tells no axes")
     assert told["oblique-affines"].items == ("oblique",)
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_a_volume_without_any_orientation_is_told(tmp_path: Path, kind: Any) -> None:
+    """nibabel makes up an affine for it, which flips the first axis."""
+    image = kind(VALUES, None)
+    assert image.header["sform_code"] == 0 and image.header["qform_code"] == 0
+    image.to_filename(tmp_path / "none.nii")
+    assert affine_of_nifti(tmp_path / "none.nii") == "silent"
+    image.header["qform_code"] = 1
+    image.to_filename(tmp_path / "one.nii")
+    assert affine_of_nifti(tmp_path / "one.nii") == ""
 
 
 def test_slices_lie_as_radiologists_show_them(tmp_path: Path) -> None:
@@ -168,3 +188,37 @@ def test_junk_that_is_called_nifti_is_told(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(200)) * 2)
     with pytest.raises(ValueError, match="it is no NIfTI file: the mark of its header is missing"):
         load_any(path, size=(8, 8), channels=8, bits=16)
+
+
+def test_a_volume_model_takes_no_single_picture(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"size": (8, 8), "channels": 12, "bits": 16, "scan": ScanReading(depth=12)}
+    assert load_any(saved(tmp_path / "volume.nii"), **options).shape == (8, 8, 12)
+    flat = saved(tmp_path / "flat.nii", VALUES[:, :, :1])
+    slice_of = write_dicom(tmp_path / "slice.dcm", np.full((8, 8), 7, dtype=np.uint16))
+    words, photo = tmp_path / "README.md", tmp_path / "photo.png"
+    words.write_text("words")
+    Image.new("L", (8, 8)).save(photo)
+    for path, told in (
+        (flat, "a single slice"),
+        (slice_of, "a single picture"),
+        (words, "neither a NIfTI nor"),
+        (photo, "neither a NIfTI nor"),
+    ):
+        with pytest.raises(ValueError, match=told) as error:
+            load_any(path, **options)
+        assert "12 slices" in str(error.value) and path.name in str(error.value)
+    assert load_any(flat, size=(8, 8), channels=1, bits=16, scan=ScanReading()).shape == (8, 8, 1)
+
+
+def test_a_server_of_scans_does_not_talk_of_photos() -> None:
+    def schema(scans: Any) -> Schema:
+        return Schema(
+            "pictures", "classification", "folder", ("a", "b"), picture=PictureFacts(1, 8, 9, 9, scans=scans)
+        )
+
+    files = {scans: example_file(schema(scans))[0] for scans in ("", "dicom", "nifti", "mixed")}
+    assert files == {"": "photo.jpg", "dicom": "scan.dcm", "nifti": "scan.nii.gz", "mixed": "scan.nii.gz"}
+    told = _unreadable(ValueError("it is a single slice"), volume=True).to_json()
+    assert "as a volume" in str(told) and "JPEG" not in str(told)
+    script = (Path(serve.__file__).parent / "templates" / "picture.js").read_text(encoding="utf-8")
+    assert "if (model.scans) return [];" in script and "Drop a picture" not in script

@@ -17,7 +17,7 @@ from flambeau.deploy.serve.limits import Limits, RefusalError
 class Slow:
     """Answers numbers with their doubles, when it is let; remembers its batches."""
 
-    most = 0
+    alone = None
 
     def __init__(self, most: int = 0) -> None:
         self.most = most

@@ -114,3 +114,35 @@ def test_an_operating_point_of_bags_is_one_of_the_average() -> None:
     assert one is VALID and other is VALID
     # all samples are taken, as after a cross-validation: nothing is chosen, each leaves out its own
     assert len({tuple(valid) for _, valid in trainings.divide_into_bags(np.arange(100), VALID[:0])}) == BAGS
+
+
+@pytest.mark.parametrize(
+    "options", [{"text": {"unknown": True}}, {"evaluation": {"operating_point": "youden"}}, {}]
+)
+def test_what_is_fitted_for_a_threshold_leaves_out_its_rows_too(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words, means and bins of the rows that choose a threshold would make them less new than rows that come."""
+    fitted: list[np.ndarray] = []
+    trainings = made_up(**options)
+
+    def parts(*rows: Any, **_: Any) -> Any:
+        return SimpleNamespace(spec=ModelSpec("text_bag", {}), whole=None)
+
+    monkeypatch.setattr(trainings, "feed", fitted.append)
+    monkeypatch.setattr(trainings, "parts", parts)
+    monkeypatch.setattr(trainings.material, "weights", None, raising=False)
+    monkeypatch.setattr("flambeau.stages.trainings.share_training", lambda *_: None)
+    assert len(list(trainings.parts_of(np.arange(2000, 4000), VALID, number=0, name=""))) == BAGS
+    assert fitted[0].tolist() == list(range(2000 if options else 0, 4000))
+
+
+@pytest.mark.parametrize(("groups", "bags"), [(2, 2), (3, 3), (20, BAGS)])
+def test_bags_of_few_groups(groups: int, bags: int) -> None:
+    """Each leaves out whole groups; a second part to choose by, as folds have, is not asked for."""
+    trainings = made_up()
+    vars(trainings.material)["groups"] = np.arange(ROWS) % groups
+    parts = trainings.divide_into_bags(np.arange(2000, 4000), VALID)
+    assert len(parts) == bags
+    for train, valid in parts:
+        assert len(train) and not set(train % groups) & set(valid % groups)

@@ -48,6 +48,32 @@ def test_the_largest_horizon_that_works_is_named(tmp_path: Path) -> None:
         check(source, forecast(source, largest + 1))
 
 
+def test_what_a_person_asked_for_is_named_again_and_works(tmp_path: Path) -> None:
+    source = write_days(tmp_path, 120)
+    recipe = forecast(source, 40)
+    recipe.split.folds, recipe.model.name, recipe.forecast.lookback = 4, "nlinear", 5
+    with pytest.raises(DataError) as caught:
+        check(source, recipe)
+    words = "--task forecast --target sales --model nlinear --folds 4 --set forecast.lookback=5 --horizon "
+    assert words in caught.value.command
+    recipe.forecast.horizon = int(caught.value.command.rpartition("--horizon ")[2])
+    check(source, recipe)
+
+
+def test_the_command_that_failed_is_no_way_out(tmp_path: Path) -> None:
+    source = write_days(tmp_path, 240)
+    # of the newest rows three in four have no target, so no window of three steps is whole there
+    path = Path(source)
+    lines = path.read_text().splitlines()
+    holes = [f"{line.split(',')[0]}," if row > 190 and row % 4 else line for row, line in enumerate(lines)]
+    path.write_text("\n".join(holes) + "\n")
+    with pytest.raises(DataError) as caught:
+        check(source, forecast(source, 3))
+    assert "--horizon 3" not in caught.value.command
+    recipe = forecast(source, int(caught.value.command.rpartition("--horizon ")[2]))
+    check(source, recipe)
+
+
 def test_rows_that_fit_are_named(tmp_path: Path) -> None:
     source = write_days(tmp_path, 60)
     with pytest.raises(DataError) as caught:

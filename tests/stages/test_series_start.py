@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow
 import pytest
 
+from flambeau.data.samples import Samples
+from flambeau.data.series.series import series_of_table
 from flambeau.data.split import Split
 from flambeau.errors import RecipeError, RunError
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import with_settings
-from flambeau.schema import SeriesFacts
-from flambeau.stages.starting.series import check_series_start, choose_as_before, untouched_windows
+from flambeau.schema import Schema, SeriesFacts
+from flambeau.stages.starting.series import (
+    check_rows_in_order,
+    check_series_start,
+    choose_as_before,
+    untouched_windows,
+)
+from flambeau.stages.starting.start import Start, only_untouched, short_digests
 from flambeau.transforms.series import fit_series
 
 FACTS = SeriesFacts(("y",), ("x",), unit="second", step=3600, frequency="hour")
@@ -75,3 +87,40 @@ def test_no_window_is_tested_that_shares_a_target_with_one_that_was_fitted_on() 
     fitted = target(50) | target(70)
     assert left.tolist() == [origin for origin in split.test.tolist() if not target(origin) & fitted]
     assert 46 in left and 47 not in left and 54 in left
+
+
+def midnights(first: int, end: int) -> Samples:
+    """Midnights of Berlin from 2020 on, written in UTC: an hour earlier in summer."""
+    start = datetime(2020, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+    days = [(start + timedelta(days=day)).astimezone(UTC).isoformat() for day in range(first, end)]
+    values = np.random.default_rng(0).normal(size=end)[first:]
+    facts = SeriesFacts(("y",), time=("day",), unit="second", step=86_400, frequency="day", horizon=3)
+    table = pyarrow.table({"day": days, "y": values})
+    return series_of_table(table, Schema("series", "forecast", "y", series=facts))
+
+
+@pytest.mark.parametrize("first", [10, 200])
+def test_windows_that_were_fitted_on_do_not_test_whichever_clock_the_file_begins_in(first: int) -> None:
+    seen = short_digests(midnights(0, 400))
+    start = cast(Start, SimpleNamespace(seen=seen, model=Path("run")))
+    later, rows = midnights(first, 450), np.arange(450 - first)
+    split = Split(rows[:50], rows[55:90], rows[95:-4], "by hand", "")
+    (left,) = only_untouched([split], later, start)
+    assert left.test.tolist() == rows[400 + 3 - 1 - first : -4].tolist()
+    shorter = Split(split.train, split.valid, rows[95 : 400 - first], "by hand", "")
+    with pytest.raises(RunError, match="these very samples"):
+        only_untouched([shorter], midnights(first, 400), start)
+
+
+def test_rows_without_times_go_on_only_behind_the_earlier_ones() -> None:
+    def read(first: int, end: int) -> np.ndarray:
+        values = np.random.default_rng(0).normal(size=end)[first:]
+        facts = SeriesFacts(("y",), unit="row", step=1, frequency="row")
+        schema = Schema("series", "forecast", "y", series=facts)
+        return short_digests(series_of_table(pyarrow.table({"y": values}), schema))
+
+    seen = read(0, 100)[5:80]
+    check_rows_in_order("row", read(0, 150), seen, Path("run"))
+    with pytest.raises(RunError, match="only behind its own rows"):
+        check_rows_in_order("row", read(20, 150), seen, Path("run"))
+    check_rows_in_order("second", read(20, 150), seen, Path("run"))

@@ -9,6 +9,7 @@ import pytest
 from flambeau.data.samples import Samples
 from flambeau.data.series.series import series_of_table
 from flambeau.data.split import Split
+from flambeau.evaluation.wording import score_number
 from flambeau.planning.seasons import YEAR
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.text import with_settings
@@ -58,6 +59,21 @@ def test_a_person_decides_and_plain_tables_are_left_alone() -> None:
         choices = Choices(Recipe())
         choose_log_target(choices, samples, SPLIT)
         assert choices.recipe.table.log_target is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [("rmse", "RMSE"), ("direction", "directions right"), ("pinball", "MAE"), ("mae", "MAE"), ("mse", "MSE")],
+)
+def test_forms_are_told_by_the_score_that_their_errors_are(metric: str, name: str) -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    recipe = with_settings(Recipe(), {"forecast.horizon": 2, "evaluation.metric": metric})
+    trial = RidgeTrial(days_of(values), recipe)
+    form = {"lookback": 3, "differences": "difference", "waves": 0, "shared": False, "cross": 0}
+    tried = trial.try_form(form, (0.1,))
+    assert tried is not None
+    score = float(np.nanmean(tried.errors)) ** (0.5 if metric == "rmse" else 1)
+    assert trial.words(tried.error) == f"{name} {score_number(score)}"
 
 
 def days_of(values: np.ndarray) -> Samples:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import flambeau as fb
 from flambeau.cli.main import run as run_command
+from flambeau.data.split import Split
+from flambeau.stages.series.feed import divide_series
 
 WORDS = [
     "river", "stone", "lamp", "garden", "winter", "copper", "basket", "thunder", "meadow", "ladder", "silver",
     "pocket", "candle", "forest",
 ]  # fmt: skip
 Check = Callable[..., str]
+
+
+class DividedError(Exception):
+    """The parts are made and checked; nothing need be trained."""
 
 
 @pytest.fixture
@@ -63,6 +72,26 @@ def test_near_copies_of_texts_on_two_sides(check: Check, tmp_path: Path, planted
 
 
 @pytest.mark.parametrize("planted", [True, False])
+def test_one_patient_on_two_sides(check: Check, tmp_path: Path, planted: bool) -> None:
+    draw = np.random.default_rng(4)
+    for part, patients in (("train", range(20, 28)), ("test", range(27 if planted else 28, 33))):
+        for patient, number in product(patients, range(2)):
+            picture = draw.integers(0, 120, (12, 12), dtype=np.uint8) + np.uint8(100 * (patient % 2))
+            file = (
+                tmp_path
+                / "lungs"
+                / part
+                / ("clear", "opaque")[patient % 2]
+                / f"patient{patient}_{number}.png"
+            )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(file)
+    told = check("lungs")
+    assert ("1 group of samples that belong together are in the test part and outside it" in told) == planted
+    assert "values of 'patient'" in told
+
+
+@pytest.mark.parametrize("planted", [True, False])
 def test_columns_that_add_up_to_the_target(check: Check, tmp_path: Path, planted: bool) -> None:
     draw = np.random.default_rng(1)
     casual, registered = draw.poisson(30, 120), draw.poisson(150, 120)
@@ -72,6 +101,19 @@ def test_columns_that_add_up_to_the_target(check: Check, tmp_path: Path, planted
     told = check("rides.csv", "--target", "total")
     assert ("casual, registered add up to it" in told) == planted
     assert ("--set data.drop=[casual,registered]" in told) == planted
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_columns_with_a_few_far_off_rows(check: Check, tmp_path: Path, planted: bool) -> None:
+    draw = np.random.default_rng(5)
+    fee, tip, total = draw.lognormal(0, 1, (3, 400)).round(3)
+    # two rows hold nearly all the variance, and are met by two columns of whatever kind
+    fee[5] = tip[9] = 1e5
+    total[[5, 9]] = 3e5, 2e5
+    write(tmp_path / "rides.csv", {"fee": fee, "tip": tip, "total": fee + tip if planted else total})
+    told = check("rides.csv", "--target", "total")
+    assert ("fee, tip add up to it" in told) == planted
+    assert ("'total' follows from columns" in told) == planted
 
 
 @pytest.mark.parametrize(
@@ -100,6 +142,46 @@ def test_the_future_in_columns_of_a_series(
     for sentence_of in ("foretells the next changes", "follows from the columns"):
         assert (sentence_of in found) == (sentence_of in told)
     assert told in found
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_windows_that_overlap_the_test_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: bool
+) -> None:
+    # No file and no option makes such a split, which is why the division itself is spoilt.
+    def without_gap(*arguments: Any) -> list[Split]:
+        (split,) = divide_series(*arguments)
+        return [replace(split, valid=np.arange(split.valid[0], split.test[0]))]
+
+    if planted:
+        monkeypatch.setattr("flambeau.stages.dividing.divide_series", without_gap)
+    y = np.sin(np.arange(160.0)).round(3)
+    write(tmp_path / "waves.csv", {"day": np.datetime64("2024-01-01") + np.arange(160), "y": y})
+    told: list[dict[str, Any]] = []
+
+    def listen(record: dict[str, Any]) -> None:
+        told.append(record)
+        if record["kind"] == "epoch":
+            raise DividedError
+
+    options: dict[str, Any] = {
+        "model.name": "nlinear",
+        "threads": 1,
+        "forecast.horizon": 5,
+        "forecast.lookback": 4,
+    }
+    with pytest.raises(DividedError):
+        fb.train(
+            str(tmp_path / "waves.csv"),
+            task="forecast",
+            target="y",
+            out=tmp_path / "run",
+            on_record=listen,
+            **options,
+        )
+    found = [one["message"] for one in told if one.get("code") == "leak-between-splits"]
+    assert len(found) == planted
+    assert not found or found[0].startswith("4 windows trained on or chosen with hold values that are tested")
 
 
 def test_targets_that_are_filled_in_are_counted(check: Check, tmp_path: Path) -> None:

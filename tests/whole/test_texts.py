@@ -93,7 +93,8 @@ def test_reviews_of_each_format_are_learnt(flambeau: Command, tmp_path: Path, su
     else:
         write_csv(path, rows, "\t" if suffix == ".tsv" else ",")
     drop = ("--set", "data.drop=[stars]") if suffix == ".jsonl" else ()
-    told = flambeau("train", path, "--target", "label", "--out", "run", *SHORT, *drop)
+    # after 4 epochs no word weighs much yet, and luck decides between 50 and 100 %
+    told = flambeau("train", path, "--target", "label", "--out", "run", "--epochs", "8", *SHORT[2:], *drop)
     assert "TF-IDF" in told and "text.tokens" in told
     scores = scores_of("run")
     assert scores["test"]["accuracy"]["value"] > 0.9  # type: ignore[index]

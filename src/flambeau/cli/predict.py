@@ -10,7 +10,7 @@ import click
 
 from flambeau.cli.forecast_lines import forecast_lines
 from flambeau.cli.options import complete_run, debug_option, typed_command
-from flambeau.cli.predict_text import answer_texts, print_answers
+from flambeau.cli.predict_text import answer_texts, print_answers, shortened
 from flambeau.cli.runs_and_words import split_run
 from flambeau.cli.stop import STOPPED
 from flambeau.cli.words import counted, duration, number, printable
@@ -75,7 +75,8 @@ def command(
     run, words = split_run(words)
     if texts and not words and out is None:
         answers = answer_texts(run, texts, explain=explain)
-        print_answers(answers, [_line(answer) for answer in answers], as_json=as_json)
+        lines = [_line({**answer, "input": shortened(answer["input"])}) for answer in answers]
+        print_answers(answers, lines, as_json=as_json)
         return
     if texts or explain:
         raise UsageError(

@@ -17,7 +17,7 @@ MOST_WORDS = 8
 
 
 def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> list[dict[str, Any]]:
-    """Answers for texts of a model that reads one column of them, or of a chatbot; a text's name is its beginning.
+    """Answers for texts of a model that reads one column of them, or of a chatbot; each names its text as "input".
 
     Args:
         run: finished.
@@ -48,8 +48,7 @@ def answer_texts(run: RunFolder, texts: tuple[str, ...], *, explain: bool) -> li
     # several columns of text are joined in their order, so a text may stand in the first
     rows = [{**dict.fromkeys(columns, ""), columns[0]: text} for text in texts]
     answers = [
-        {**answer, "input": shortened(text)}
-        for answer, text in zip(predict_rows(bundle, rows), texts, strict=True)
+        {**answer, "input": text} for answer, text in zip(predict_rows(bundle, rows), texts, strict=True)
     ]
     if explain:
         from flambeau.data.tables.rows import rows_as_columns
@@ -70,7 +69,7 @@ def _replies(bundle: Bundle, questions: tuple[str, ...]) -> list[dict[str, Any]]
     ):
         answer = reply.to_json(question)
         del answer["question"]
-        told.append({"input": shortened(question), **answer})
+        told.append({"input": question, **answer})
     return told
 
 

@@ -9,8 +9,8 @@ import click
 from flambeau.data.known.names import is_data_name
 from flambeau.deploy.versions.resolve import find_model, is_model_word, is_stored
 from flambeau.deploy.versions.store import model_names
-from flambeau.errors import RunError, did_you_mean
-from flambeau.records import RunFolder, find_run, is_run, list_runs
+from flambeau.errors import RunError
+from flambeau.records import RunFolder, find_run, is_run, list_runs, nearest_run
 
 
 def split_run(words: list[str], whole: int | None = None) -> tuple[RunFolder, list[str]]:
@@ -34,7 +34,7 @@ def split_run(words: list[str], whole: int | None = None) -> tuple[RunFolder, li
         known = [row.name for row in list_runs()] + model_names()
         raise RunError(
             f"there is neither a run nor a file '{words[0]}'",
-            hint=did_you_mean(Path(words[0]).name, known),
+            hint=nearest_run(Path(words[0]).name, known),
             command="flambeau runs",
         )
     run = find_run(None)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from flambeau.cli.options import typed_command
 from flambeau.cli.show import Show
 from flambeau.cli.telling import STOPPED
 from flambeau.errors import RunError
-from flambeau.records import RunFolder, find_run, is_run
+from flambeau.records import RunFolder, is_run, newest_runs
 
 if TYPE_CHECKING:
     from flambeau.training.distributed import Ranks
@@ -70,9 +71,14 @@ def stopped_run(stop: KeyboardInterrupt, out: Path | None, began: float) -> RunF
         return RunFolder(str(stop.args[0]))
     if out is not None:
         return RunFolder(out) if is_run(out) else None
+    # Another command may train beside this one. File systems keep times to two seconds at worst.
+    own = (run for run in newest_runs() if run.log.stat().st_mtime >= began - 2 and _typed(run))
+    return next(own, None)
+
+
+def _typed(run: RunFolder) -> bool:
+    """Whether a run was begun by what was typed here."""
     try:
-        run = find_run()
-    except RunError:
-        return None
-    # File systems keep times to two seconds at worst.
-    return run if run.log.stat().st_mtime >= began - 2 else None
+        return bool(run.read_json(run.environment.name)["command"] == typed_command())
+    except (RunError, KeyError, TypeError):
+        return False

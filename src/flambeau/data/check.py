@@ -11,7 +11,7 @@ from flambeau.data.check_targets import FEWEST_SAMPLES, check_imbalance, check_t
 from flambeau.data.duplicates import Duplicates, texts_of
 from flambeau.data.pictures.check import check_pictures_on_disk
 from flambeau.data.samples import Samples
-from flambeau.data.split import Split
+from flambeau.data.split import GROUPS_OF_TWO_FOLDS, Split
 from flambeau.data.tables.check import check_columns
 from flambeau.data.texts.check import check_texts
 from flambeau.errors import DataError
@@ -132,6 +132,53 @@ def _check_duplicates(samples: Samples, duplicates: Duplicates) -> list[Finding]
             )
         findings.append(Finding(level, "conflicting-targets", message, shown))
     return findings
+
+
+def check_groups(
+    samples: Samples, duplicates: Duplicates, groups: np.ndarray | None, recipe: Recipe
+) -> list[Finding]:
+    """An error where so much must stay together that nothing is left to test on.
+
+    Args:
+        samples: the readable ones.
+        duplicates: of the same samples.
+        groups: (n,) integers, equal where samples stay on one side, for whatever reason; None where nothing groups.
+        recipe: with the folds that are chosen.
+    """
+    options = recipe.split
+    if groups is None or samples.parts is not None or samples.schema.task == "generate":
+        return []
+    found = len(np.unique(groups))
+    if len(samples) < FEWEST_SAMPLES:
+        return []  # which is told as such
+    folds = options.folds or 0
+    tests = options.train + options.valid < 1 - 1e-9
+    needed = max(folds, GROUPS_OF_TWO_FOLDS if folds == 2 else 0) if folds else 2 + tests
+    if found >= needed:
+        return []
+    why, ways = [], []
+    if duplicates.near_pairs:
+        why.append(f"{len(duplicates.near_pairs):,} are nearly equal to another")
+        ways.append("split.near_duplicates=false, if these are not copies but alike by nature")
+    if duplicates.exact_pairs:
+        why.append(f"{len(duplicates.exact_pairs):,} are equal to another")
+    if samples.groups is not None:
+        of = f"values of '{options.group}'" if options.group else "patients or scenes"
+        why.append(f"they are of {len(np.unique(samples.groups)):,} {of}")
+        ways.append(
+            "split.group=COLUMN, another one" if options.group else "split.patients=false, if they are none"
+        )
+    if folds > GROUPS_OF_TWO_FOLDS <= found:
+        ways.append(f"split.folds={GROUPS_OF_TWO_FOLDS}")
+    purpose = (
+        f"{folds} folds" if folds else "training, choosing and testing" if tests else "training and choosing"
+    )
+    message = (
+        f"{len(samples):,} samples form {count_of(found, 'group', 'groups')} that must stay on one side, and {purpose} "
+        f"need {needed} ({'; '.join(why)}). More samples of other kinds help"
+        + (f", or --set {'; or '.join(ways)}" if ways else "")
+    )
+    return [Finding("error", "too-few-groups", message)]
 
 
 def check_parts(samples: Samples, duplicates: Duplicates, split: Split | None) -> list[Finding]:

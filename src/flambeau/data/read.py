@@ -9,7 +9,7 @@ import numpy as np
 
 from flambeau.data.known.builtin import open_named
 from flambeau.data.known.named import place_of
-from flambeau.data.known.names import DATA_WORDS, plain_name
+from flambeau.data.known.names import DATA_WORDS, SYNTHETIC, plain_name
 from flambeau.data.own.own_data import open_own_data
 from flambeau.data.pictures.archive import extract, is_archive
 from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
@@ -32,7 +32,7 @@ from flambeau.data.tables.rows import (
 from flambeau.data.tables.spelling import number_of
 from flambeau.data.tables.table import TABLE_SUFFIXES
 from flambeau.data.target import Target
-from flambeau.errors import DataError, nearest_file
+from flambeau.errors import DataError, did_you_mean, nearest_file
 from flambeau.recipe import Recipe
 from flambeau.recipe.fields import is_own
 from flambeau.schema import Column, Finding, Schema
@@ -129,6 +129,12 @@ def open_source(source: str, recipe: Recipe, target: str | None) -> Source:
 def _no_such_source(source: str, path: Path) -> DataError:
     folder = path.parent
     beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    kind, colon, rest = source.partition(":")
+    if colon and did_you_mean(kind, [SYNTHETIC]).startswith("did"):
+        meant = f"{SYNTHETIC}:{rest}"
+        raise DataError(
+            f"there is no '{source}'", hint=f"did you mean '{meant}'?", command=f"flambeau train {meant}"
+        )
     hint = nearest_file(path.name, [*beside, *DATA_WORDS])
     return DataError(
         f"there is no '{source}'",

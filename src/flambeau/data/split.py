@@ -12,6 +12,9 @@ import numpy as np
 
 from flambeau.data.allocation import allocate
 
+# Of two folds each is outside of the other, where one group trains and another chooses.
+GROUPS_OF_TWO_FOLDS = 4
+
 
 @dataclass(frozen=True)
 class Split:
@@ -98,12 +101,15 @@ def fold_indices(
     if not 0 < valid_fraction < 1:
         raise ValueError(f"valid_fraction: expected a share between 0 and 1, got {valid_fraction}")
     strata, groups = _dense_codes(count, strata, groups)
+    found, needed = len(np.unique(groups)), GROUPS_OF_TWO_FOLDS if folds == 2 else folds
+    if found < needed:
+        what = "samples" if found == count else "groups of samples that must stay together"
+        raise ValueError(
+            f"{folds} folds, each of which leaves some to train and some to choose the epoch: expected at least "
+            f"{needed} {what}, got {found}"
+        )
     generator = np.random.default_rng(seed)
-    fold_of = allocate(strata, groups, [1 / folds] * folds, generator, first_sees_all=False)
-    for fold in range(folds):
-        inside, others = np.unique(groups[fold_of == fold]), len(np.unique(groups[fold_of != fold]))
-        # training and choosing take a group each
-        fold_of[np.isin(groups, inside[: max(0, 2 - others)])] = (fold + 1) % folds
+    fold_of = _deal(strata, groups, folds, generator)
     shares = [1 - valid_fraction, valid_fraction]
     splits = []
     for fold in range(folds):
@@ -113,6 +119,36 @@ def fold_indices(
         reason = f"fold {fold + 1} of {folds}: each sample is tested once, by a model that has not seen it"
         splits.append(_split_of(places, _method(strata, groups), reason))
     return splits
+
+
+def equal_parts(
+    count: int, parts: int, *, strata: np.ndarray, groups: np.ndarray | None = None, seed: int = 0
+) -> list[np.ndarray]:
+    """Sorted positions of as many parts, disjoint and of all samples: those that each of several models leaves out.
+
+    Args:
+        count: how many samples there are.
+        parts: how many parts, at least 2.
+        strata, groups, seed: as for `split_indices`.
+
+    Raises:
+        ValueError: for fewer samples or groups than parts.
+    """
+    strata, groups = _dense_codes(count, strata, groups)
+    part_of = _deal(strata, groups, parts, np.random.default_rng(seed))
+    return [np.flatnonzero(part_of == part) for part in range(parts)]
+
+
+def _deal(strata: np.ndarray, groups: np.ndarray, parts: int, generator: np.random.Generator) -> np.ndarray:
+    """(n,) the part of each sample; where there are enough groups, at least two are outside of each part."""
+    part_of = allocate(strata, groups, [1 / parts] * parts, generator, first_sees_all=False)
+    if len(np.unique(groups)) < GROUPS_OF_TWO_FOLDS:
+        return part_of
+    for part in range(parts):
+        inside, others = np.unique(groups[part_of == part]), len(np.unique(groups[part_of != part]))
+        # training and choosing take a group each
+        part_of[np.isin(groups, inside[: max(0, 2 - others)])] = (part + 1) % parts
+    return part_of
 
 
 def regression_strata(targets: np.ndarray, *, bins: int = 10) -> np.ndarray:

@@ -25,6 +25,7 @@ SPARE_CALLS = 20_000
 CALLS_A_TENSOR = 100
 
 MOST_NESTED = 3
+LIBRARIES = ("torchvision", "timm", "transformers")
 
 # What each makes is known from its arguments; all else is counted once it is there.
 BY_SHAPE = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
@@ -155,6 +156,14 @@ def _inner(spec: ModelSpec) -> Iterable[ModelSpec]:
     return [ModelSpec.from_json(member) for member in members]
 
 
+def names_of(spec: ModelSpec) -> set[str]:
+    """The names of the models of an ensemble, and of the encoders in them. Raises ModelError as `members_of` does."""
+    members = members_of(spec)
+    inner = (member.arguments.get(key) for member in members for key in ("picture", "text"))
+    encoders = {str(one["name"]) for one in inner if isinstance(one, Mapping) and "name" in one}
+    return {member.name for member in members} | encoders
+
+
 def rebuild(spec: ModelSpec, tensors: Mapping[str, Tensor], where: Path) -> nn.Module:
     """The module that `spec` describes, with these weights, in evaluation mode on the CPU.
 
@@ -165,7 +174,7 @@ def rebuild(spec: ModelSpec, tensors: Mapping[str, Tensor], where: Path) -> nn.M
         ModelError: an unknown model, wrong arguments, or more than the weights could fill.
         RunError: names, shapes or types of the weights are of another model.
     """
-    names = {member.name for member in members_of(spec)}
+    names = names_of(spec)
     unknown = names - MODELS.keys()
     if unknown:
         build_model(ModelSpec(min(unknown)))
@@ -197,7 +206,7 @@ def _build_empty(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> nn.Module | 
     try:
         return _build(spec, bound, tensors)
     except ModelError:
-        if bound.exceeded or spec.name not in ("torchvision", "timm", "transformers"):
+        if bound.exceeded or names_of(spec).isdisjoint(LIBRARIES):
             raise
         return None
 

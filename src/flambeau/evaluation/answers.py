@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,19 +16,23 @@ PAIRS_AT_ONCE = 64
 
 
 def hits_within(likeness: np.ndarray, right: Sequence[Sequence[int]], most: int) -> np.ndarray:
-    """(n,) 0 or 1: whether a right answer is among the `most` most similar ones."""
-    order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
-    return np.array(
-        [float(bool(set(places) & set(row.tolist()))) for places, row in zip(right, order, strict=True)]
-    )
+    """(n,) 0 or 1: whether a right answer is among the `most` most similar ones; of equal ones the first counts."""
+    hits = np.zeros(len(right))
+    for place, (row, places) in enumerate(zip(likeness, right, strict=True)):
+        known = np.array(sorted(places))
+        best = int(known[row[known].argmax()])
+        before = int((row > row[best]).sum()) + int((row[:best] == row[best]).sum())
+        hits[place] = float(np.isfinite(row[best]) and before < most)
+    return hits
 
 
-def likeness_of(finder: nn.Module, questions: Tensor) -> np.ndarray:
-    """(n, answers) float32 similarities of pieces of questions (n, longest), in evaluation mode."""
+def likeness_blocks(finder: nn.Module, questions: Tensor) -> Iterator[np.ndarray]:
+    """(up to 256, answers) float32 similarities of pieces of questions (n, longest), in evaluation mode."""
     finder.eval()
-    with torch.inference_mode(), torch.autocast(questions.device.type, enabled=False):
-        blocks = [finder(block).float() for block in questions.split(QUESTIONS_AT_ONCE)]
-        return torch.cat(blocks).cpu().numpy().copy()
+    for block in questions.split(QUESTIONS_AT_ONCE):
+        with torch.inference_mode(), torch.autocast(questions.device.type, enabled=False):
+            likeness = finder(block).float().cpu().numpy().copy()
+        yield likeness
 
 
 def judge_finder(
@@ -42,11 +46,17 @@ def judge_finder(
         places: (n,) int64, of an answer of each.
         right: places of all right answers of each.
     """
-    likeness = likeness_of(module, questions)
-    hits = hits_within(likeness, right, 1)
-    losses = F.cross_entropy(torch.from_numpy(likeness), places.cpu(), reduction="none").double()
+    hits, nats, done = [], [], 0
+    for likeness in likeness_blocks(module, questions):
+        rows = slice(done, done + len(likeness))
+        hits.append(hits_within(likeness, right[rows], 1))
+        nats.append(
+            F.cross_entropy(torch.from_numpy(likeness), places[rows].cpu(), reduction="none").double()
+        )
+        done += len(likeness)
+    losses = torch.cat(nats)
     spread = float(losses.std()) / len(right) ** 0.5 if len(right) > 1 else 0.0
-    return Validation(float(losses.mean()), float(hits.mean()), spread)
+    return Validation(float(losses.mean()), float(np.concatenate(hits).mean()), spread)
 
 
 def judge_writer(module: nn.Module, inputs: Tensor, targets: Tensor) -> Validation:

@@ -8,6 +8,7 @@ import numpy as np
 
 FEWEST_ROWS = 50
 MOST_SHARE = 0.2
+LEAST_SURE = 0.8
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def find_suspects(targets: np.ndarray, predictions: np.ndarray) -> list[Suspect]
 
     A sample counts for a class if its probability of that class is at least the mean probability that samples labelled
     so have of it; of several such classes the most probable one counts. Of each cell (given, likely) as many are kept
-    as the joint says that there are, those with the largest margin ("prune by noise rate").
+    as the joint says that there are, those with the largest margin ("prune by noise rate"). Of these, only samples
+    whose likely class has a probability of 0.8 are told: the mean may be low, and who reads of them relabels.
 
     Args:
         targets: (n,) class indices.
@@ -73,6 +75,7 @@ def find_suspects(targets: np.ndarray, predictions: np.ndarray) -> list[Suspect]
                 rows += cell[np.argsort(-margins[cell], kind="stable")][:most].tolist()
     if len(rows) > MOST_SHARE * count:
         return []
+    rows = [row for row in rows if predictions[row, likely[row]] >= LEAST_SURE]
     rows.sort(key=lambda row: -margins[row])
     return [
         Suspect(

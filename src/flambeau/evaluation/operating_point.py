@@ -8,9 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.evaluation.resampling import draw_weights
+from flambeau.evaluation.uncertainty import wilson_interval
 
 HALF = 0.5
 CONFIDENCE = 0.95
+# Which of hits, missed, false alarms and spared are the denominator of each rate.
+COUNTED = {
+    "sensitivity": (0, 1),
+    "specificity": (2, 3),
+    "positive_predictive_value": (0, 2),
+    "negative_predictive_value": (1, 3),
+    "accuracy": (0, 1, 2, 3),
+}
 
 
 def choose_threshold(rule: str, positive: np.ndarray, probabilities: np.ndarray) -> float:
@@ -52,10 +61,38 @@ def choose_threshold(rule: str, positive: np.ndarray, probabilities: np.ndarray)
     return float(edges[best[np.abs(edges[best] - HALF).argmin()]])
 
 
+def match_threshold(probabilities: np.ndarray, share: float, wished: float) -> float:
+    """The probability nearest to `wished` from which that share of a model's answers is positive.
+
+    Probabilities of two nets trained alike are not on one scale: each may lie a little higher for all samples. What
+    they have in common is the order of the samples, so a point moves from one to the other by rank.
+
+    Args:
+        probabilities: (n,) of being positive, for the samples that the model was trained on.
+        share: of the samples that another model was trained on, how many its point called positive.
+        wished: the other model's point; kept where it parts these samples in the same shares.
+
+    Returns:
+        `wished`, or a probability halfway between the two samples that the share lies between.
+    """
+    values = np.sort(np.asarray(probabilities))
+    count = int(np.floor(share * len(values) + 0.5))
+    low = float(values[len(values) - count - 1]) if count < len(values) else 0.0
+    high = float(values[len(values) - count]) if count else 1.0
+    if low < wished <= high or (count == len(values) and wished <= high):
+        return wished
+    if not count or count == len(values):
+        return min(1.0, float(np.nextafter(np.float32(low), np.float32(2)))) if not count else high
+    middle = (low + high) / 2
+    return middle if low < float(np.float32(middle)) else high
+
+
 def score_decisions(
     positive: np.ndarray, decided: np.ndarray, *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Sensitivity, specificity, predictive values and accuracy of decisions, with percentile bootstrap intervals.
+
+    A share of 0 or 1 is the same in all resamples; its interval is Wilson's.
 
     Args:
         positive: (n,) whether each sample is positive.
@@ -70,7 +107,8 @@ def score_decisions(
     cells = np.stack(
         [positive & decided, positive & ~decided, ~positive & decided, ~positive & ~decided]
     ).astype(np.float64)
-    whole = _rates(cells.sum(axis=1)[:, None])
+    totals = cells.sum(axis=1)
+    whole = _rates(totals[:, None])
     drawn = [
         _rates(cells @ weights.astype(np.float64)) for weights in draw_weights(len(positive), resamples, seed)
     ]
@@ -82,6 +120,9 @@ def score_decisions(
         resampled = resampled[np.isfinite(resampled)]
         if np.isfinite(value) and len(resampled):
             low, high = np.quantile(resampled, [tail, 1 - tail])
+            if value in (0.0, 1.0):
+                count = float(totals[list(COUNTED[name])].sum())
+                low, high = wilson_interval(value * count, count)
             result[name] = {"value": value, "low": float(low), "high": float(high)}
     return result
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 
 from flambeau.evaluation.metrics import checked_arrays, score_predictions, task_metrics
@@ -21,7 +24,8 @@ def bootstrap_intervals(
 
     Rows are drawn with replacement, `resamples` times, and the interval is what the middle `confidence` of
     the resampled scores spans. ROC-AUC and average precision, and any metric on more than 400,000 rows, use
-    fewer resamples (never under 100) where rows x classes x resamples would pass 4e8.
+    fewer resamples (never under 100) where rows x classes x resamples would pass 4e8. Where all answers are right, or
+    none, all resamples are alike, and the interval of accuracy is Wilson's.
 
     Args:
         task, targets, predictions: as for `score_predictions`.
@@ -38,10 +42,15 @@ def bootstrap_intervals(
     values = score_predictions(task, targets, predictions)
     targets, predictions = checked_arrays(task, targets, predictions)
     resampled = _resampled_scores(task, tuple(values), targets, (predictions,), resamples, seed)
-    return {
+    intervals = {
         metric: {"value": value, **_percentile_interval(resampled[metric][0], value, confidence)}
         for metric, value in values.items()
     }
+    share = values.get("accuracy")
+    if task == "classification" and share in (0.0, 1.0):
+        low, high = wilson_interval(share * len(targets), len(targets), confidence)
+        intervals["accuracy"] = {"value": share, "low": low, "high": high}
+    return intervals
 
 
 def paired_difference(
@@ -111,6 +120,15 @@ def _percentile_interval(scores: np.ndarray, value: float, confidence: float) ->
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return {"low": float(low), "high": float(high)}
+
+
+def wilson_interval(hits: float, count: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Between which ends a share lies after `hits` of `count` (Wilson 1927); unlike resamples never a point."""
+    share, z = hits / count, NormalDist().inv_cdf((1 + confidence) / 2)
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    # rounding must not move an end past what was seen
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def calibration_bins(

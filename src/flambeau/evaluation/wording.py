@@ -51,13 +51,18 @@ def tell_band(coverage: Mapping[str, float] | None, quantiles: Sequence[float]) 
     """
     if coverage is None or len(quantiles) < 2:
         return ""
-    asked = quantiles[-1] - quantiles[0]
-    if coverage["low"] <= asked <= coverage["high"]:
+    asked = 100 * (quantiles[-1] - quantiles[0])
+    digits = 0 if abs(asked - round(asked)) < 1e-6 else 1
+    # as they are printed, so that the sentence cannot contradict its own numbers
+    wanted, value, low, high = (
+        round(one, digits) for one in (asked, *(100 * coverage[name] for name in ("value", "low", "high")))
+    )
+    if low <= wanted <= high:
         return ""
-    width = "narrow" if coverage["value"] < asked else "wide"
+    width = "narrow" if value < wanted else "wide"
     return (
-        f"The band from {band_words(quantiles[0], quantiles[-1])} is too {width}: it held {coverage['value']:.0%} "
-        f"[{coverage['low']:.0%}, {coverage['high']:.0%}] of what came in the test, not {asked:.0%}."
+        f"The band from {band_words(quantiles[0], quantiles[-1])} is too {width}: it held {value:.{digits}f}% "
+        f"[{low:.{digits}f}%, {high:.{digits}f}%] of what came in the test, not {wanted:.{digits}f}%."
     )
 
 
@@ -66,10 +71,15 @@ def score_number(value: float) -> str:
 
     >>> score_number(377458.2), score_number(0.36364), score_number(11.5), score_number(0.8)
     ('377,458', '0.3636', '11.50', '0.8000')
+    >>> score_number(9.9999), score_number(999.96), score_number(5e20)
+    ('10.00', '1,000', '5e+20')
     """
-    size = abs(value)
-    if 1000 <= size < 1e15:
+    # rounding may carry into another digit
+    size = abs(float(f"{value:.4g}"))
+    if size >= 1e15:
+        return f"{value:.4g}"
+    if size >= 1000:
         return f"{value:,.0f}"
-    if 1 <= size < 1000:
+    if size >= 1:
         return f"{value:.{4 - len(str(int(size)))}f}"
     return f"{value:.4f}" if size >= 0.001 or size == 0 else f"{value:.2g}"

@@ -41,6 +41,7 @@ def _decision(scores: dict[str, Any]) -> dict[str, Any] | None:
         "threshold": f"{float(point.get('threshold', 0.5)):.3f}",
         "rule": RULES.get(rule, f"a {rule.replace('=', ' of ')}"),
         "moved": rule != "half",
+        "trained_again": point.get("trained_again") is True,
         "rows": rows,
     }
 

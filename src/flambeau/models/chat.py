@@ -57,11 +57,17 @@ class AnswerFinder(nn.Module):
         """Piece numbers (batch, length) → the weighted sums of their vectors (batch, width)."""
         return self.pieces(pieces, per_sample_weights=self.rarity[pieces])
 
+    def known_answers(self) -> Tensor:
+        """(answers, width) vectors of length 1; they depend on no question."""
+        return F.normalize(F.normalize(self.embed(self.texts), dim=-1) + self.own, dim=-1)
+
+    def compare(self, questions: Tensor, known: Tensor) -> Tensor:
+        """Similarities (batch, answers) of piece numbers (batch, length) with `known_answers`."""
+        return self.scale * (F.normalize(self.embed(questions), dim=-1) @ known.mT)
+
     def forward(self, questions: Tensor) -> Tensor:
         """Piece numbers (batch, length) → similarities (batch, answers), which a softmax makes into probabilities."""
-        asked = F.normalize(self.embed(questions), dim=-1)
-        known = F.normalize(F.normalize(self.embed(self.texts), dim=-1) + self.own, dim=-1)
-        likeness = self.scale * (asked @ known.mT)
+        likeness = self.compare(questions, self.known_answers())
         return likeness.masked_fill(~self.learnt, -1e4) if self.training else likeness
 
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from flambeau.models.backbone import copy_head, find_head
 from flambeau.models.fusion import Fusion
 
-TRIAL_SIDE = 64
-
 
 def body_features(
     body: nn.Module, prepare: Callable[[Tensor], Tensor], pixels: np.ndarray, size: int, device: torch.device
@@ -40,11 +38,12 @@ def as_it_is(block: Tensor) -> Tensor:
     return block
 
 
-def without_picture_body(model: Fusion) -> Fusion:
+def without_picture_body(model: Fusion, channels: int, size: tuple[int, int]) -> Fusion:
     """A copy of a fused model that takes features in the place of pictures: of its encoder it has the head.
 
     Args:
         model: with pictures; in evaluation mode, as its encoder is tried on two pictures of zeros.
+        channels, size: of these, as the model sees pictures: some encoders know only one height and width.
 
     Raises:
         ValueError: it has no pictures.
@@ -52,9 +51,8 @@ def without_picture_body(model: Fusion) -> Fusion:
     if model.pictures is None:
         raise ValueError("a model without pictures has no body that sees them, expected one with pictures")
     encoder = model.pictures.encoder
-    convolution = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
-    device = convolution.weight.device
-    alone = copy_head(encoder, torch.zeros(2, convolution.in_channels, TRIAL_SIDE, TRIAL_SIDE, device=device))
+    device = next(encoder.parameters()).device
+    alone = copy_head(encoder, torch.zeros(2, channels, *size, device=device))
     model.pictures.encoder = nn.Identity()
     small = copy.deepcopy(model)
     model.pictures.encoder = encoder

@@ -6,6 +6,7 @@ The library is looked for only here. Nothing from a directory is run: no code th
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,15 @@ def read_directory_config(place: str) -> dict[str, Any]:
 
 
 def plain_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The keys of a configuration that neither name code nor make the library load anything."""
+    """The keys of a configuration that are names of arguments, not of code or of what the library would load."""
     return {
         key: value
         for key, value in config.items()
-        if key not in _UNWANTED and key[:1] != "_" and "backbone" not in key
+        if key.isidentifier()
+        and not iskeyword(key)
+        and key not in _UNWANTED
+        and key[:1] != "_"
+        and "backbone" not in key
     }
 
 

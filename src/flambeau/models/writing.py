@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from flambeau.models.language import LanguageLSTM, LanguageTransformer
 
 # Logits divided by less would not fit into float32, and the likeliest token is drawn anyway.
 COLDEST = 1e-6
+# Tokens of a prompt; their attention needs a table of so many rows, which the longest prompts would make far too large.
+READ_AT_ONCE = 256
+SEEDS = 2**64  # as many as a generator knows
 
 
 def choose_tokens(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> Tensor:
@@ -38,6 +42,39 @@ def choose_tokens(logits: Tensor, temperature: float, top_k: int, generator: tor
 
 
 @torch.inference_mode()
+def draw_tokens(
+    model: LanguageTransformer | LanguageLSTM,
+    prompt: Tensor,
+    *,
+    temperature: float,
+    top_k: int = 0,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """One id (batch, 1) after the other, without an end, behind token ids (batch, at least 1).
+
+    A long prompt is read in blocks, so that no step of this takes long: ids (batch, 0) come after each but the last.
+
+    Args:
+        model: in evaluation mode.
+        prompt: of which the last `context` tokens are read.
+        temperature, top_k: see `choose_tokens`.
+        seed: any whole number; equal ones give equal texts.
+    """
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(seed % SEEDS)
+    *blocks, tokens = prompt[:, -model.context :].to(device).split(READ_AT_ONCE, dim=1)
+    memory, place = None, 0
+    for block in blocks:
+        _, memory = model.extend(block, memory, place)
+        place += block.shape[1]
+        yield block[:, :0]
+    while True:
+        logits, memory = model.extend(tokens, memory, place)
+        place += tokens.shape[1]
+        tokens = choose_tokens(logits, temperature, top_k, generator).to(device)
+        yield tokens
+
+
 def write_tokens(
     model: LanguageTransformer | LanguageLSTM,
     prompt: Tensor,
@@ -46,28 +83,13 @@ def write_tokens(
     temperature: float = 1.0,
     top_k: int = 0,
     seed: int = 0,
-    stop: Callable[[Tensor], bool] | None = None,
 ) -> Tensor:
-    """Continue token ids (batch, at least 1) by up to `length` tokens; returns the new ones (batch, new).
+    """Continue token ids (batch, at least 1) by `length` tokens; returns the new ones (batch, length).
 
     Args:
         model: put into evaluation mode.
-        prompt: of which the last `context` tokens are read.
-        length: how many tokens are written.
-        temperature, top_k: see `choose_tokens`.
-        seed: equal seeds give equal texts.
-        stop: asked with the ids (batch, 1) of each new token whether to end there, that token left out.
+        length: how many tokens are written, at least 1.
+        prompt, temperature, top_k, seed: see `draw_tokens`.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    tokens, memory, place = prompt[:, -model.context :].to(device), None, 0
-    written: list[Tensor] = []
-    while len(written) < length:
-        logits, memory = model.extend(tokens, memory, place)
-        place += tokens.shape[1]
-        tokens = choose_tokens(logits, temperature, top_k, generator).to(device)
-        if stop is not None and stop(tokens):
-            break
-        written.append(tokens)
-    return torch.cat(written, dim=1) if written else prompt.new_zeros((len(prompt), 0))
+    drawn = draw_tokens(model.eval(), prompt, temperature=temperature, top_k=top_k, seed=seed)
+    return torch.cat(list(islice((tokens for tokens in drawn if tokens.shape[1]), length)), dim=1)

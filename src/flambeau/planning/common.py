@@ -141,6 +141,16 @@ def plan_operating_point(choices: Choices, schema: Schema) -> None:
         choices.choose("evaluation.positive", positive, why)
 
 
+def decides_by_threshold(recipe: Recipe) -> bool:
+    """Whether validation rows choose a probability from, or a confidence below which, something is answered."""
+    return bool(recipe.text.unknown) or recipe.evaluation.operating_point not in (None, "half")
+
+
+def trains_again(recipe: Recipe) -> bool:
+    """Whether the model that is kept is trained on all samples, after others were tested."""
+    return bool(recipe.split.folds or recipe.split.refit)
+
+
 def check_shares(choices: Choices, example: str = "0.7 + 0.15") -> None:
     """Raises RecipeError, with a sum as an example, for shares that leave nothing to test on."""
     split = choices.recipe.split

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambeau.errors import RecipeError
+from flambeau.planning.common import decides_by_threshold
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import check_init, plan_loss, plan_optimizer, plan_schedule, plan_whole_batches
 from flambeau.recipe import Choices
@@ -92,8 +93,15 @@ def bins_for(rows: int, number_features: int) -> tuple[int, str]:
     return 128, f"{rows:,} rows bear fine bins, which find thresholds as trees do"
 
 
-def bags_for(rows: int) -> tuple[int, str]:
-    """Networks whose predictions are averaged, and why."""
+def bags_for(rows: int, *, threshold: bool = False) -> tuple[int, str]:
+    """Networks whose predictions are averaged, and why; `threshold`: whether their average is decided by one."""
+    if threshold and rows < TINY_ROWS:
+        return 5, f"{rows:,} rows: networks differ much, their mean less"
+    if threshold and rows < MIDDLING_ROWS:
+        return (
+            5,
+            f"{rows:,} rows: all networks leave out the same ones, on which their average chooses its threshold",
+        )
     if rows < TINY_ROWS:
         return 5, f"{rows:,} rows: networks differ much, their mean less; each leaves out another fifth"
     if rows < SMALL_ROWS:
@@ -185,7 +193,7 @@ def _plan_length(choices: Choices, rows: int, task: str) -> None:
     choices.choose("training.optimizer.body_lr", 1.0, "no effect without a pretrained body")
     reason = "the rate falls to zero at the end, which is where nets are best; the best epoch is kept"
     choices.choose("training.patience", 0, reason)
-    bags, reason = bags_for(rows)
+    bags, reason = bags_for(rows, threshold=decides_by_threshold(choices.recipe))
     choices.choose("training.bags", bags, reason)
 
 

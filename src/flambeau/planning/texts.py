@@ -13,7 +13,7 @@ import numpy as np
 
 from flambeau.errors import ModelError, RecipeError, did_you_mean
 from flambeau.models.spec import TEXT_MODELS
-from flambeau.planning.common import FOLDS_BELOW
+from flambeau.planning.common import FOLDS_BELOW, decides_by_threshold
 from flambeau.planning.numbers import plan_numbers
 from flambeau.planning.rules import came_from_person, check_init, plan_loss, plan_optimizer, plan_schedule
 from flambeau.recipe import Choices
@@ -213,7 +213,7 @@ def _plan_length_of_training(choices: Choices, name: str, rows: int) -> None:
     choices.choose("training.epochs", epochs, reason)
     choices.choose("training.tolerance", 0.0, "the best epoch is kept")
     choices.choose("training.patience", 0, "the rate falls to zero at the end, which is where nets are best")
-    bags, reason = bags_for_texts(name, rows, threshold=bool(choices.recipe.text.unknown))
+    bags, reason = bags_for_texts(name, rows, threshold=decides_by_threshold(choices.recipe))
     choices.choose("training.bags", bags, reason)
     pretrained = "no effect without a pretrained body"
     choices.choose("training.head_epochs", 0, pretrained)

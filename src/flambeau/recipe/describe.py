@@ -136,7 +136,8 @@ class Option:
     @property
     def names(self) -> tuple[str, ...]:
         """The names it takes, where a misspelt one can be told apart from a person's own."""
-        return next((m.names for m in _metadata(self.field) if isinstance(m, OneOf)), ())
+        own = next((m.names for m in _metadata(self.field) if isinstance(m, OneOf)), ())
+        return own or _literals(self.field.annotation)
 
     @property
     def is_mapping(self) -> bool:
@@ -198,6 +199,13 @@ def shown(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _literals(kind: Any) -> tuple[str, ...]:
+    """The words of a Literal, wherever in a type it stands."""
+    if get_origin(kind) is Literal:
+        return tuple(word for word in get_args(kind) if isinstance(word, str))
+    return tuple(word for part in get_args(kind) for word in _literals(part))
 
 
 def in_words(kind: Any, limits: bool = True) -> str:

@@ -11,7 +11,7 @@ from flambeau.records.files import (
     write_text,
 )
 from flambeau.records.folder import RunFolder, check_free
-from flambeau.records.runs import RunRow, find_run, is_run, list_runs
+from flambeau.records.runs import RunRow, find_run, is_run, list_runs, nearest_run, newest_runs
 
 __all__ = [
     "RunFolder",
@@ -23,6 +23,8 @@ __all__ = [
     "find_run",
     "is_run",
     "list_runs",
+    "nearest_run",
+    "newest_runs",
     "saving",
     "to_json",
     "write_bytes",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flambeau.errors import RunError, did_you_mean
+from flambeau.errors import NEAR_STEM, RunError, did_you_mean
 from flambeau.records.folder import RUNS, RunFolder
 
 # The score that a person asks for first; the one that chose the best epoch may be another, such as log_loss.
@@ -52,7 +55,7 @@ def find_run(name: str | Path | None = None) -> RunFolder:
     Raises:
         RunError: there is no such run; the nearest name is told.
     """
-    runs = _newest_first(RUNS)
+    runs = newest_runs(RUNS)
     if name is None:
         if not runs:
             raise RunError("there is no run yet", where=RUNS.resolve(), command="flambeau train YOUR_DATA")
@@ -64,16 +67,32 @@ def find_run(name: str | Path | None = None) -> RunFolder:
     if Path(name).is_dir():
         raise RunError("this folder is not a run: it has no log.jsonl", where=name, command="flambeau runs")
     raise RunError(
-        f"there is no run '{name}'", hint=did_you_mean(Path(name).name, known), command="flambeau runs"
+        f"there is no run '{name}'", hint=nearest_run(Path(name).name, known), command="flambeau runs"
     )
+
+
+def nearest_run(name: str, known: Iterable[str]) -> str:
+    """Name the run that was probably meant; nothing where only the number is alike.
+
+    >>> nearest_run("fotos-1", ["photos-1"]), nearest_run("scans-1", ["news-1"])
+    ("did you mean 'photos-1'?", '')
+    """
+
+    def stem(one: str) -> str:
+        return re.sub(r"-\d+$", "", one).lower()
+
+    near = [one for one in known if difflib.SequenceMatcher(None, stem(name), stem(one)).ratio() >= NEAR_STEM]
+    meant = did_you_mean(name, near)
+    return meant if meant.startswith("did") else ""
 
 
 def list_runs(root: Path = RUNS) -> list[RunRow]:
     """The runs under a folder, newest first. A run whose files are damaged is listed without its scores."""
-    return [_describe(run) for run in _newest_first(root)]
+    return [_describe(run) for run in newest_runs(root)]
 
 
-def _newest_first(root: Path) -> list[RunFolder]:
+def newest_runs(root: Path = RUNS) -> list[RunFolder]:
+    """The runs under a folder, the one that was written to last first."""
     if not root.is_dir():
         return []
     runs = [RunFolder(folder) for folder in root.iterdir() if is_run(folder)]

@@ -58,9 +58,21 @@ def with_decisions(judged: Judged, validated: Validated | None) -> Judged:
 
 
 def judge_decisions(
-    run: RunFolder, material: Material, tested: Judged, recipe: Recipe, journal: Journal
+    run: RunFolder,
+    material: Material,
+    tested: Judged,
+    recipe: Recipe,
+    journal: Journal,
+    point: float | None = None,
+    *,
+    trusted: bool = True,
 ) -> dict[str, Any]:
     """What scores.json tells of decisions; the doubtful labels are written beside, and all is told.
+
+    Args:
+        run, material, tested, recipe, journal: of the run.
+        point: of the model that is kept, where it is none of those that were tested.
+        trusted: whether the model may doubt labels; one that loses to a baseline may not.
 
     Returns:
         "validation" scores, "shift" where the test part is harder than luck explains, and of two classes
@@ -84,9 +96,10 @@ def judge_decisions(
     shift = _tell_shift(material, tested, (rows, predictions), recipe, journal)
     if shift is not None:
         found["shift"] = shift
-    _keep_suspects(run, material, tested, (rows, predictions), journal, shifted=shift is not None)
+    if trusted:
+        _keep_suspects(run, material, tested, (rows, predictions), journal, shifted=shift is not None)
     if len(schema.classes) == 2:
-        found["operating_point"] = _point_scores(schema, tested, targets[tested.rows], recipe)
+        found["operating_point"] = _point_scores(schema, tested, targets[tested.rows], recipe, point)
         if recipe.evaluation.operating_point is not None:
             journal.note(describe_point(found["operating_point"]))
     return found
@@ -111,11 +124,13 @@ def other_point(threshold: float) -> float:
     return float(min(1.0, np.nextafter(np.float32(1 - threshold), np.float32(2))))
 
 
-def _point_scores(schema: Schema, tested: Judged, targets: np.ndarray, recipe: Recipe) -> dict[str, Any]:
+def _point_scores(
+    schema: Schema, tested: Judged, targets: np.ndarray, recipe: Recipe, point: float | None
+) -> dict[str, Any]:
     assert tested.decided is not None
     points = [0.5 if part.point is None else part.point for part in tested.validated]
     place = positive_place(schema, recipe)
-    threshold = float(np.median(points))
+    threshold = float(np.median(points)) if point is None else point
     rates = score_decisions(
         targets == place, tested.decided == place, resamples=recipe.evaluation.resamples, seed=recipe.seed
     )
@@ -124,7 +139,13 @@ def _point_scores(schema: Schema, tested: Judged, targets: np.ndarray, recipe: R
         "threshold": threshold if place == 1 else 1 - threshold,
         "positive": schema.classes[place],
         "rates": rates,
+        **({} if point is None else {"trained_again": True, "tested_at": sorted(_of_place(points, place))}),
     }
+
+
+def _of_place(points: list[float], place: int) -> list[float]:
+    """Points of the second class as probabilities of the one that is looked for."""
+    return [round(point if place == 1 else 1 - point, 4) for point in points]
 
 
 def describe_point(point: dict[str, Any]) -> str:
@@ -135,6 +156,13 @@ def describe_point(point: dict[str, Any]) -> str:
         if (rate := point["rates"].get(name)) is not None
     )
     told = f"from a probability of {point['threshold']:.3f} on ({point['rule']})"
+    if point.get("trained_again"):
+        low, high = point["tested_at"][0], point["tested_at"][-1]
+        at = f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
+        return (
+            f"the model that is kept answers '{point['positive']}' {told}, where it calls as large a share of its "
+            f"training samples so as the tested models did of theirs; these, each at its own point ({at}): {rates}"
+        )
     return f"'{point['positive']}' is answered {told}: {rates}"
 
 

@@ -52,11 +52,17 @@ def compare_with_baselines(
     values = f"{score_number(own[metric])} against {score_number(others[best][metric])}"
     comparison = f"{words} {values} of the best baseline ({best})"
     low, high = sorted((sign * gap["low"], sign * gap["high"]))
-    return verdict_on(comparison, low, high, ahead=sign * gap["value"] > 0, longer=longer)
+    return verdict_on(comparison, low, high, ahead=sign * gap["value"] > 0, longer=longer, best=best)
 
 
 def verdict_on(
-    comparison: str, low: float, high: float, *, ahead: bool, longer: bool = False
+    comparison: str,
+    low: float,
+    high: float,
+    *,
+    ahead: bool,
+    longer: bool = False,
+    best: str = "that baseline",
 ) -> tuple[str, str]:
     """A sentence about a model and the best baseline, and "better", "worse" or "unclear".
 
@@ -65,17 +71,15 @@ def verdict_on(
         low, high: the interval of the model's lead; above 0 the model is better.
         ahead: whether the lead itself is above 0.
         longer: whether more epochs might have helped.
+        best: the name of the best baseline.
     """
     if low > 0:
         return f"The model beats every baseline: {comparison}.", "better"
     if high < 0:
         lead = "The model is worse than a baseline, by more than luck could explain"
-        way_out = (
-            "Train longer: the last epoch was the best. Or use that."
-            if longer
-            else "Use that, or look for more data."
-        )
-        return f"{lead}: {comparison}. {way_out}", "worse"
+        way_out = "Train longer: the last epoch was the best" if longer else "Look for more data"
+        meaning = f"As it stands, {best} predicts better than the model that is kept"
+        return f"{lead}: {comparison}. {meaning}. {way_out}.", "worse"
     if ahead:
         lead = "The model is ahead of every baseline, but by no more than luck could explain"
         return f"{lead}: {comparison}.", "unclear"

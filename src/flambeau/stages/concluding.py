@@ -6,6 +6,7 @@ import numpy as np
 
 from flambeau.data.split import Split
 from flambeau.deploy.bundle import Bundle
+from flambeau.evaluation.operating_point import match_threshold
 from flambeau.evaluation.temperature import fit_temperature
 from flambeau.records import RunFolder
 from flambeau.schema import PROBABILITY_TASKS
@@ -38,7 +39,9 @@ def conclude(
     """
     material, recipe, journal = trainings.material, trainings.recipe, trainings.journal
     scores = make_scores(material, splits, tested, recipe, fitted.temperature, longer=longer)
-    scores |= judge_decisions(run, material, tested, recipe, journal)
+    point = matched_point(trainings, fitted, fitted_rows, tested)
+    trusted = scores["standing"] != "worse"
+    scores |= judge_decisions(run, material, tested, recipe, journal, point, trusted=trusted)
     scores["seconds"] = round(journal.seconds, 2)
     if fitted.threshold:
         scores["unknown"] = tell_unknown(material, tested, fitted.threshold, journal)
@@ -57,7 +60,7 @@ def conclude(
         flip_average=trainings.flip,
         threshold=fitted.threshold,
         unknown=unknown_label(material.samples.schema) if fitted.threshold else "",
-        point=kept_point(scores),
+        point=kept_point(scores) if point is None else point,
     )
     keep_trainings(run, fitted_rows, fitted.trainings)
     keep_seen(run, material.samples, fitted_rows, tested.rows, trainings.start)
@@ -71,3 +74,23 @@ def temperature_of(material: Material, judged: Judged) -> float:
     if material.samples.schema.task not in PROBABILITY_TASKS:
         return 1.0
     return fit_temperature(judged.raw, material.samples.targets[judged.rows])
+
+
+def matched_point(trainings: Trainings, fitted: Fitted, rows: np.ndarray, tested: Judged) -> float | None:
+    """The point of a model trained again on all samples, by the rank of the tested models' points.
+
+    Args:
+        trainings: of the run.
+        fitted: the model that is kept.
+        rows: that it was trained on.
+        tested: what the models that were tested said, and their points.
+
+    Returns:
+        The probability of the second of two classes; None where the tested model is kept, or has no point.
+    """
+    shares = [part.share for part in tested.validated if part.share is not None]
+    points = [part.point for part in tested.validated if part.point is not None]
+    if fitted.validated is not None or not shares:
+        return None
+    known = trainings.calibrated(trainings.predict(fitted.module, fitted.feed, rows), fitted)[:, 1]
+    return match_threshold(known, float(np.median(shares)), float(np.median(points)))

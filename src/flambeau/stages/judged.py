@@ -16,11 +16,14 @@ class Validated:
         predictions: (n, classes) probabilities.
         point: the probability of the second of two classes from which it is answered, whichever of them is positive;
             None for the most probable.
+        share: of the samples that the same models were trained on, how many the point answers with the second class;
+            None where no other model is to be given a point like it.
     """
 
     rows: np.ndarray
     predictions: np.ndarray
     point: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True)

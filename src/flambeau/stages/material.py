@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from flambeau.data.cache import cached_pictures
-from flambeau.data.check import check_counts, check_samples
+from flambeau.data.check import check_counts, check_groups, check_samples
 from flambeau.data.duplicates import Duplicates, find_duplicates, merge_groups
 from flambeau.data.join import join_test
 from flambeau.data.known.named import at_place
@@ -217,10 +217,11 @@ def _checked(
 ) -> Material:
     journal.stage("check", "looking for duplicates, leaks and other faults")
     duplicates = find_duplicates(samples, pixels, near=recipe.split.near_duplicates)
-    findings = check_samples(samples, duplicates, None, unreadable, recipe)
+    groups = merge_groups(samples.groups, _grouping(duplicates))
+    findings = check_groups(samples, duplicates, groups, recipe)
+    findings += check_samples(samples, duplicates, None, unreadable, recipe)
     for finding in findings:
         journal.finding(finding)
-    groups = merge_groups(samples.groups, _grouping(duplicates))
     return Material(samples, pixels, duplicates, groups, weights, samples.findings + tuple(findings))
 
 

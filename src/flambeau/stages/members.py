@@ -64,5 +64,9 @@ class Fitted:
 
 def left_out_by_all(members: list[Member]) -> bool:
     """Whether no member was trained on another's validation rows, as these are the same."""
-    rows = [member.parts.valid_rows for member in members]
+    return all_alike([member.parts.valid_rows for member in members])
+
+
+def all_alike(rows: list[np.ndarray]) -> bool:
+    """Whether these are the same rows again and again."""
     return all(np.array_equal(rows[0], one) for one in rows)

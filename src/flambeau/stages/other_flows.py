@@ -6,7 +6,7 @@ from typing import Any
 
 from flambeau.errors import RecipeError, RunError
 from flambeau.planning.named import plan_named
-from flambeau.planning.rules import came_from_person
+from flambeau.planning.rules import came_from_person, usual_loss
 from flambeau.recipe import Choices, Recipe
 from flambeau.recipe.describe import options
 from flambeau.records import RunFolder
@@ -38,6 +38,60 @@ IDLE_OPTIONS = (
     "model.normalisation",
     "model.arch",
 )
+# All that a chatbot obeys; whatever else a person gives is told.
+OBEYED_BY_CHAT = (
+    *(
+        "source",
+        "task",
+        "seed",
+        "device",
+        "threads",
+        "devices",
+        "deterministic",
+        "log",
+        "language.heads",
+        "chat.",
+    ),
+    *("split.train", "split.valid", "split.folds", "split.refit", "split.near_duplicates"),
+    *("model.name", "model.width", "model.depth", "model.dropout"),
+    *(
+        f"training.optimizer.{name}"
+        for name in (
+            "name",
+            "lr",
+            "weight_decay",
+            "momentum",
+            "beta2",
+            "nesterov",
+            "eps",
+            "arguments",
+            "layer_decay",
+        )
+    ),
+    *("training.schedule.", "training.epochs", "training.batch_size", "training.micro_batch", "training.ema"),
+    *(
+        "training.clip_norm",
+        "training.clip_value",
+        "training.tolerance",
+        "training.patience",
+        "training.precision",
+    ),
+    *("training.matmul", "training.checkpoint_seconds"),
+    *("evaluation.metric", "evaluation.resamples", "evaluation.baselines"),
+)
+# What planning fills in for options that mean nothing to texts, and so stands in the recipe of a run.
+AS_PLANNED: dict[str, Any] = {
+    "training.loss.name": usual_loss("chat"),
+    "training.class_weights": "none",
+    "training.label_smoothing": 0.0,
+    "training.head_epochs": 0,
+    "training.freeze_early": False,
+    "training.optimizer.body_lr": 1.0,
+    "training.bags": 1,
+    "training.recompute": False,
+    "training.compile": False,
+    "training.memory_format": "contiguous",
+}
 # What would change the result and is not done for texts: refused, and never left out unseen.
 REFUSED: dict[str, str] = {
     "model.pretrained": "pretrained language models are not read yet",
@@ -53,6 +107,10 @@ REFUSED_OF: dict[str, dict[str, str]] = {
         "split.refit": "a text is divided by place, once",
     },
     "chat": {
+        "model.init": "the net that finds answers begins as a comparison of counted words",
+        "training.minutes": "two nets share the time; give their epochs, such as --epochs 5 --set chat.epochs=10",
+        "training.loss.name": "each of the two nets has a loss of its own",
+        "training.sampler": "questions are drawn as often as they come",
         "data.test": "a bot is tested on a part of its own questions; flambeau evaluate takes others",
     },
 }
@@ -116,7 +174,7 @@ def refuse_for_texts(choices: Choices, task: str) -> None:
             expected="--devices 1",
         )
     for key, value in given_options(choices).items():
-        if key in refused:
+        if key in refused and (key not in AS_PLANNED or value != AS_PLANNED[key]):
             raise RecipeError(
                 f"{key}: {refused[key]}",
                 got=f"{key}={str(value).lower() if isinstance(value, bool) else value}",
@@ -126,12 +184,20 @@ def refuse_for_texts(choices: Choices, task: str) -> None:
 
 def idle_findings(choices: Choices, task: str) -> list[Finding]:
     """A warning for each option that a person gave and that changes nothing for a text."""
-    others = tuple(f"{name}." for name in ("language", "chat") if name != task)
     found = []
     for key, value in given_options(choices).items():
-        # the net of a chatbot that writes has heads too
-        idle = key in IDLE_OPTIONS or key.startswith((*OF_SAMPLES, *others))
-        if idle and (task, key) != ("chat", "language.heads"):
-            message = f"{key}={value} has no effect with --task {task}"
-            found.append(Finding("warning", "no-effect", message))
+        if key in AS_PLANNED and value == AS_PLANNED[key]:
+            continue
+        if _idle(key, task):
+            shown = str(value).lower() if isinstance(value, bool) else value
+            found.append(Finding("warning", "no-effect", f"{key}={shown} has no effect with --task {task}"))
     return found
+
+
+def _idle(key: str, task: str) -> bool:
+    """Whether an option changes nothing in a task of texts."""
+    if task == "chat":
+        return not any(
+            key == name or (name.endswith(".") and key.startswith(name)) for name in OBEYED_BY_CHAT
+        )
+    return key in IDLE_OPTIONS or key.startswith((*OF_SAMPLES, "chat."))

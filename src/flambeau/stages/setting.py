@@ -25,10 +25,14 @@ from flambeau.records.neighbours import read_with_neighbours
 from flambeau.records.own_code import TRUSTED_FILES, check_trust, digest_of, split_own, trust_file
 
 
-def count_trainings(splits: list[Split], recipe: Recipe) -> int:
-    """How many models are trained: a fold's bags each, and those of the model that is kept."""
+def count_trainings(splits: list[Split], recipe: Recipe, kinds: int = 0) -> int:
+    """How many models are trained: a fold's bags each, and those of the model that is kept.
+
+    `kinds`: of columns, each of which is trained alone on each split too, where the recipe asks for that.
+    """
     final = 1 if len(splits) > 1 or recipe.split.refit else 0
-    return (len(splits) + final) * (recipe.training.bags or 1)
+    alone = len(splits) * kinds if recipe.mixed.parts else 0
+    return (len(splits) + final + alone) * (recipe.training.bags or 1)
 
 
 def with_full_paths(recipe: Recipe, source: str) -> Recipe:

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from flambeau.data.split import Split, fold_indices
+from flambeau.data.split import Split, equal_parts
 from flambeau.deploy.bundle import Preparation
 from flambeau.evaluation.calibration import apply_temperature
+from flambeau.evaluation.decide import choose_classes
 from flambeau.evaluation.temperature import fit_temperature
 from flambeau.models.fusion import Fusion
 from flambeau.models.joined import Ensemble
 from flambeau.models.spec import ensemble_spec
+from flambeau.planning.common import decides_by_threshold, trains_again
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import PROBABILITY_TASKS
 from flambeau.stages.binary import validate_rows, with_decisions
@@ -34,7 +36,7 @@ from flambeau.stages.journal import Journal
 from flambeau.stages.judged import Judged
 from flambeau.stages.judging import judge_baselines
 from flambeau.stages.material import Material
-from flambeau.stages.members import Fitted, Member, left_out_by_all
+from flambeau.stages.members import Fitted, Member, all_alike, left_out_by_all
 from flambeau.stages.mixed.model import (
     Features,
     encoder_features,
@@ -89,8 +91,8 @@ class Trainings:
 
     @property
     def decides_by_threshold(self) -> bool:
-        """Whether validation rows choose a probability from, or a confidence below which, something is answered."""
-        return bool(self.recipe.text.unknown) or self.recipe.evaluation.operating_point not in (None, "half")
+        """See `flambeau.planning.common`."""
+        return decides_by_threshold(self.recipe)
 
     @property
     def device(self) -> torch.device:
@@ -159,7 +161,7 @@ class Trainings:
         if isinstance(first, Fusion) and self.material.weights is not None and self.recipe.mixed.frozen:
             features = self.encoder_features(first, feed)
             return predict_rows(
-                without_body(module), feed_of_features(feed, self.material, features), rows, task
+                without_body(module, feed), feed_of_features(feed, self.material, features), rows, task
             )
         return predict_rows(module, feed, rows, task, flip=self.flip)
 
@@ -168,7 +170,8 @@ class Trainings:
     ) -> Iterator[Parts]:
         """The trainings of one split, each made when its turn comes; a new pretrained head is trained first."""
         divisions = self.divide_into_bags(train_rows, valid_rows)
-        feed = self.feed(train_rows if len(divisions) == 1 else np.union1d(train_rows, valid_rows))
+        alike = all_alike([valid_part for _, valid_part in divisions])
+        feed = self.feed(train_rows if alike else np.union1d(train_rows, valid_rows))
         for bag, (train_part, valid_part) in enumerate(divisions):
             title = f"{name}, bag {bag + 1} of {len(divisions)}" if len(divisions) > 1 else name
             parts = self.parts(
@@ -200,7 +203,8 @@ class Trainings:
         """Train and validation rows of each bag; without bags, or with too few groups for them, those given.
 
         Where a threshold is chosen, all bags leave out the same rows and differ by their seeds alone, which is enough
-        (Lakshminarayanan et al. 2017, "Deep Ensembles"): a threshold of the average needs rows that none of them knows.
+        (Lakshminarayanan et al. 2017, "Deep Ensembles"): a threshold of the average needs rows that none of them knows,
+        nor what was fitted for them: words, means, bins.
         """
         bags = self.recipe.training.bags or 1
         if bags == 1:
@@ -213,8 +217,8 @@ class Trainings:
         if bags < 2:
             return [(train_rows, valid_rows)]
         strata = target_strata(self.material.samples)[pool]
-        folds = fold_indices(len(pool), bags, strata=strata, groups=groups, seed=self.recipe.seed)
-        return [(np.setdiff1d(pool, pool[fold.test]), pool[fold.test]) for fold in folds]
+        left_out = equal_parts(len(pool), bags, strata=strata, groups=groups, seed=self.recipe.seed)
+        return [(np.setdiff1d(pool, pool[rows]), pool[rows]) for rows in left_out]
 
     def join(self, members: list[Member]) -> Fitted:
         """The models of one split as one, calibrated where that can be done honestly.
@@ -256,15 +260,24 @@ class Trainings:
 
     def judge(self, fitted: Fitted, split: Split) -> Judged:
         """Predictions of the model and of the baselines on the test part of a split."""
-        task = self.material.samples.schema.task
         raw = self.predict(fitted.module, fitted.feed, split.test)
-        predictions = raw
-        if task in PROBABILITY_TASKS:
-            predictions = apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")
+        predictions = self.calibrated(raw, fitted)
         baselines, notes = judge_baselines(self.material, fitted.feed, split, self.recipe, self._features)
         for note in notes:
             self.journal.note(note)
         judged = Judged(split.test, predictions, baselines, raw)
         if self.recipe.text.unknown:
             judged = replace(judged, thresholds=np.full(len(split.test), fitted.threshold))
-        return with_decisions(judged, fitted.validated)
+        validated = fitted.validated
+        if validated is not None and validated.point is not None and trains_again(self.recipe):
+            known = self.calibrated(self.predict(fitted.module, fitted.feed, split.train), fitted)
+            share = float(choose_classes(known, validated.point).mean())
+            validated = replace(validated, share=share)
+        return with_decisions(judged, validated)
+
+    def calibrated(self, raw: np.ndarray, fitted: Fitted) -> np.ndarray:
+        """Predictions at the model's temperature; those of numbers as they are."""
+        task = self.material.samples.schema.task
+        if task not in PROBABILITY_TASKS:
+            return raw
+        return apply_temperature(raw, fitted.temperature, multilabel=task == "multilabel")

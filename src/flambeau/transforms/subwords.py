@@ -10,6 +10,7 @@ import tokenizers
 
 UNKNOWN_SUBWORD = "[UNK]"
 FEWEST_TIMES = 2
+LONGEST_SUBWORD = 1_000
 CHARACTERS_A_BLOCK = 200_000
 # Between a sign and the blank or line end behind it no subword reaches across.
 CUT_BEFORE = re.compile(r"(?<=\S)[ \n]")
@@ -37,6 +38,7 @@ def train_subwords(texts: Sequence[str], size: int, *, exact: bool = False) -> s
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=max(size, 256 + len(special)),
         min_frequency=FEWEST_TIMES,
+        max_token_length=LONGEST_SUBWORD,
         special_tokens=special,
         initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

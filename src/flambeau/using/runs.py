@@ -25,12 +25,15 @@ from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
 from flambeau.records.environment import environment
 from flambeau.schema import Finding, Schema
+from flambeau.stages.dividing import divide
 from flambeau.stages.flows import FLOWS, flow_of
 from flambeau.stages.journal import Journal, Listener
 from flambeau.stages.keeping import check_same_data
 from flambeau.stages.material import gather_material, read_samples
+from flambeau.stages.mixed.feed import choose_log_target
 from flambeau.stages.setting import check_files
 from flambeau.stages.starting.start import kept_start, read_seen, short_digests
+from flambeau.stages.texts.feed import choose_text_length
 from flambeau.stages.texts.using import fingerprint_of_text
 from flambeau.using.forecasts import evaluate_forecasts
 from flambeau.using.readable import predict_readable
@@ -82,7 +85,11 @@ def resolve(source: str, recipe: Recipe, listener: Listener = _silent) -> Choice
     # a recipe cannot hand on the consent to run code
     choices.recipe.model.trust_pickle = False
     samples = read_samples(choices.recipe, journal)
-    gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
+    material = gather_material(samples, choices, describe_machine(resolve_device(recipe.device)), journal)
+    if material.samples.schema.source == "table":
+        split = divide(material, choices.recipe)[0]
+        choose_text_length(choices, material.samples, split)
+        choose_log_target(choices, material.samples, split)
     leave_to_finders(choices)
     return choices
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flambeau.data.dialogue.check import told_several
 from flambeau.data.dialogue.joining import Dialogues, Entry, answers_of_tags, join_entries
 from flambeau.data.tables.spelling import number_of
 from flambeau.errors import DataError
@@ -49,7 +50,11 @@ def check_entries(entries: list[Entry], source: str, max_pairs: int) -> ReadDial
     if not count or count > max_pairs:
         raise _wrong_count(source, count, unanswered, len(entries), max_pairs)
     categories = len({tag for tag, _, texts in entries if tag and texts}) - len(of_tags)
-    findings = (*_left_out(unanswered, unasked, strange), *_told_categories(categories))
+    findings = (
+        *_left_out(unanswered, unasked, strange),
+        *_told_categories(categories),
+        *told_several(entries),
+    )
     return ReadDialogues(**vars(joined), findings=findings)
 
 
@@ -65,7 +70,9 @@ def _wrong_count(source: str, count: int, unanswered: int, entries: int, max_pai
     return DataError(
         "there are no answers in these data" if unanswered else "there are no questions in these data",
         where=source,
-        got=f"{unanswered:,} questions without an answer" if unanswered else f"{entries:,} entries",
+        got=f"{number_of(unanswered, 'question')} without an answer"
+        if unanswered
+        else number_of(entries, "entry", "entries"),
         expected=EXPECTED,
     )
 
@@ -81,8 +88,8 @@ def _told_categories(categories: int) -> Iterator[Finding]:
 
 def _left_out(unanswered: int, unasked: int, strange: int) -> Iterator[Finding]:
     if strange:
-        noun = "entry" if strange == 1 else "entries"
-        message = f"left out: {strange:,} {noun} with neither question nor answer, or of another shape"
+        count = number_of(strange, "entry", "entries")
+        message = f"left out: {count} with neither question nor answer, or of another shape"
         yield Finding("warning", "other-shape", message)
     if unanswered:
         yield Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,7 @@ from flambeau.data.dialogue.shapes import (
 )
 from flambeau.data.tables.table import TABLE_SUFFIXES
 from flambeau.errors import DataError, nearest_file
+from flambeau.schema import Finding
 
 MOST_BYTES = 64 * 2**20
 
@@ -47,17 +49,28 @@ def read_dialogues(source: str, max_pairs: int) -> ReadDialogues:
             got=f"{size:,} bytes",
             expected=f"at most {MOST_BYTES:,}",
         )
-    entries = [entry for file in files for entry in read_one(file)]
-    return check_entries(entries, str(path), max_pairs)
+    notes: list[Finding] = []
+    entries = [entry for file in files for entry in read_one(file, notes)]
+    dialogues = check_entries(entries, str(path), max_pairs)
+    return replace(dialogues, findings=(*notes, *dialogues.findings))
 
 
-def read_one(file: Path) -> list[Entry]:
-    """What one file holds. Raises DataError where it is damaged or of another shape."""
+def read_one(file: Path, notes: list[Finding]) -> list[Entry]:
+    """What one file holds; what its table leaves out is added to `notes`.
+
+    Raises DataError where it is damaged or of another shape.
+    """
+
+    def note(code: str, message: str) -> None:
+        if code == "duplicated-names":
+            raise OtherShapeError(f"columns of one name: {message.rpartition(': ')[2]}")
+        notes.append(Finding("warning" if message.startswith("left out") else "info", code, message))
+
     suffix = file.suffix.lower()
     if suffix not in (*CHAT_SUFFIXES, *TABLE_SUFFIXES) or suffix == ".txt":
         raise DataError("this is no file of questions and answers", where=file, got=suffix, expected=EXPECTED)
     try:
-        return read_entries(file)
+        return read_entries(file, note)
     except OtherShapeError as error:
         raise DataError(
             "this file has another shape than questions and answers",
@@ -69,5 +82,5 @@ def read_one(file: Path) -> list[Entry]:
         kind = {".json": "JSON", **dict.fromkeys(YAML_SUFFIXES, "YAML")}.get(suffix)
         if kind is None or isinstance(error, OSError):
             raise DataError(str(error)) from error
-        got = " ".join(str(error).split())[:200]
+        got = " ".join(str(error).split())[:200] if file.read_bytes().strip() else "an empty file"
         raise DataError(f"this file is no {kind}", where=file, got=got, expected=EXPECTED) from error

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 # (tag, questions, answers): any of the answers answers any of the questions
 Entry = tuple[str, list[str], list[str]]
+# among them spaces without a width, which come with pasted texts
+SIGNS_AT_ENDS = " ?!.,;:\"'\u200b\u2060\ufeff"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Dialogues:
 
 
 def plain_question(text: str) -> str:
-    """A question as it is compared: in small letters, without marks at its ends."""
-    return text.lower().strip(" ?!.,;:\"'")
+    """A question as it is compared, in training and later: small letters, single spaces, no signs at its ends."""
+    return " ".join(text.lower().split()).strip(SIGNS_AT_ENDS)
 
 
 def answers_of_tags(entries: Sequence[Entry]) -> dict[str, dict[str, None]]:
@@ -75,13 +77,18 @@ def join_entries(entries: Sequence[Entry]) -> Dialogues:
     )
 
 
-def right_answers(dialogues: Dialogues, rows: Sequence[int]) -> list[tuple[int, ...]]:
-    """For each of these rows, the places of all answers that are right for its question."""
+def places_of_texts(answers: Sequence[Sequence[str]]) -> dict[str, set[int]]:
+    """For each text the places of all answers that say it: it is right, whichever question it was written for."""
     places: dict[str, set[int]] = {}
-    for place, texts in enumerate(dialogues.answers):
+    for place, texts in enumerate(answers):
         for text in texts:
             places.setdefault(text, set()).add(place)
-    # what says the same is right too, whichever question it was written for
+    return places
+
+
+def right_answers(dialogues: Dialogues, rows: Sequence[int]) -> list[tuple[int, ...]]:
+    """For each of these rows, the places of all answers that are right for its question."""
+    places = places_of_texts(dialogues.answers)
     return [
         tuple(sorted(set().union(*(places[text] for text in dialogues.answers[dialogues.right[row]]))))
         for row in rows

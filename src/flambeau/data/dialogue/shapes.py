@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def chat_files(source: Path) -> list[Path]:
     )
 
 
-def read_entries(file: Path) -> list[Entry]:
-    """What one file holds.
+def read_entries(file: Path, on_note: Callable[[str, str], None] = lambda code, message: None) -> list[Entry]:
+    """What one file holds; `on_note` is called with a short code and a sentence for what a table leaves out.
 
     Raises:
         OSError: it cannot be read.
@@ -53,7 +53,7 @@ def read_entries(file: Path) -> list[Entry]:
     """
     suffix = file.suffix.lower()
     if suffix in (".csv", ".tsv", ".jsonl") or (suffix in TABLE_SUFFIXES and suffix not in (".json", ".txt")):
-        return list(entries_of_rows(read_table(file).to_pylist()))
+        return list(entries_of_rows(read_table(file, on_note=on_note).to_pylist()))
     text = decode_text(file.read_bytes())[0]
     if suffix == ".json":
         return list(entries_of_value(json.loads(text)))
@@ -105,21 +105,36 @@ def entries_of_conversations(rows: list[Any]) -> Iterator[Entry]:
         texts = texts_of_item(row)
         if isinstance(row, list) and len(texts) >= 2:
             yield "", texts[:1], texts[1:]
+            yield from [("", [], [])] * strange_items(row)
         else:
             yield "", texts[:1] if isinstance(row, list) else [], []
 
 
 def entries_of_rows(rows: list[Any]) -> Iterator[Entry]:
-    """Mappings of a question, or several, to its answers, under any of their usual names. Raises OtherShapeError."""
+    """Mappings of a question, or several, to its answers, under any of their usual names.
+
+    What stands among the texts and is no text is an entry without question and answer. Raises OtherShapeError.
+    """
     for row in rows:
         if not isinstance(row, dict):
             raise OtherShapeError(f"{type(row).__name__} in the place of a mapping: {spelled_item(row)[:80]}")
+        check_names(row)
         values = {spelled_item(key).lower().strip(): value for key, value in row.items()}
         if not values.keys() & set(QUESTION_NAMES):
             raise OtherShapeError(f"the keys {', '.join(list(values)[:8])}")
         questions, answers = (first_named(values, names) for names in (QUESTION_NAMES, ANSWER_NAMES))
-        tag = spelled_item(first_named(values, TAG_NAMES) or "")
-        yield tag, texts_of_item(questions), texts_of_item(answers)
+        tag = first_named(values, TAG_NAMES) or ""
+        plain_tag = spelled_item(tag) if isinstance(tag, str | int | float | bool) else ""
+        yield plain_tag, texts_of_item(questions), texts_of_item(answers)
+        yield from [("", [], [])] * sum(map(strange_items, (questions, answers, tag)))
+
+
+def check_names(names: Iterable[Any]) -> None:
+    """Raises OtherShapeError for two names of questions, answers or tags that differ in case and blanks at most."""
+    plain = [spelled_item(name).lower().strip() for name in names]
+    twice = [name for name in (*QUESTION_NAMES, *ANSWER_NAMES, *TAG_NAMES) if plain.count(name) > 1]
+    if twice:
+        raise OtherShapeError(f"the name '{twice[0]}' twice")
 
 
 def first_named(values: dict[str, Any], names: tuple[str, ...]) -> Any:
@@ -132,6 +147,12 @@ def texts_of_item(value: Any) -> list[str]:
     items = value if isinstance(value, list) else [value]
     plain = (item for item in items if isinstance(item, str | int | float | bool))
     return [text for item in plain if (text := " ".join(spelled_item(item).split()))]
+
+
+def strange_items(value: Any) -> int:
+    """How many items of a text or a list are no text: mappings, lists in a list, and what is empty in a list."""
+    items = value if isinstance(value, list) else [value] if value is not None else []
+    return sum(not isinstance(item, str | int | float | bool) for item in items)
 
 
 def spelled_item(value: Any) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from flambeau.data.listing import MOST_LISTED, Skipped, is_readme, walk_files
 from flambeau.data.pictures.archive import is_archive
 from flambeau.data.pictures.arrays import ARRAY_SUFFIXES, is_idx
-from flambeau.data.pictures.image import PICTURE_SUFFIXES
+from flambeau.data.pictures.image import PICTURE_SUFFIXES, SCAN_SUFFIXES
 from flambeau.data.scans.scans import is_unnamed_scan
+from flambeau.data.source import quoted
 from flambeau.data.tables.spelling import number_of
 from flambeau.errors import DataError
 from flambeau.schema import Finding
@@ -169,6 +170,37 @@ def find_class_folders(scan: FolderScan) -> ClassFolders | None:
     return ClassFolders(
         tuple(names), tuple(name.split("/")[0] for name in names), None, _loose_finding(loose)
     )
+
+
+def refuse_mixed_folders(scan: FolderScan, found: ClassFolders) -> None:
+    """Raises DataError where the kind of files tells the folder: several data sets, and no classes of one."""
+    kinds: dict[str, Counter[str]] = {}
+    for name, label in zip(found.names, found.classes, strict=True):
+        kinds.setdefault(label, Counter())[_kind_of_file(name)] += 1
+    if len(kinds) < 2 or set.intersection(*(set(one) for one in kinds.values())):
+        return
+    folders = sorted(kinds)
+    lies = "; ".join(
+        f"{label}: " + " and ".join(number_of(count, kind) for kind, count in kinds[label].items())
+        for label in folders[:MOST_LISTED]
+    )
+    loose = f"; beside them {', '.join(scan.tables[:5])}" if scan.tables else ""
+    raise DataError(
+        "these folders hold different kinds of files, so they look like several data sets and not like classes",
+        where=scan.root,
+        got=lies + loose,
+        expected="files of one kind in the folders of all classes, as else the kind alone would tell the class",
+        command=f"flambeau check {quoted(str(scan.root / folders[0]))}",
+    )
+
+
+def _kind_of_file(name: str) -> str:
+    lowered = name.lower()
+    if lowered.endswith((".nii", ".nii.gz")):
+        return "NIfTI scan"
+    if lowered.endswith(SCAN_SUFFIXES) or not lowered.endswith(PICTURE_SUFFIXES):
+        return "DICOM scan"  # those without a suffix are looked into, see `is_unnamed_scan`
+    return "picture"
 
 
 def _part_folders(scan: FolderScan, part_of: dict[str, str]) -> ClassFolders | None:

@@ -40,6 +40,8 @@ def find_near_pairs(pixels: np.ndarray, rows: np.ndarray) -> list[tuple[int, int
         first, second = firsts[start : start + step], seconds[start : start + step]
         open_yet = (representative[first] < 0) & (representative[second] < 0)
         first, second = first[open_yet], second[open_yet]
+        if not len(first):
+            continue  # all of them have their representatives already
         alike = _correlations(pixels, mean, first, second) >= CORRELATION
         for one, other in zip(first[alike].tolist(), second[alike].tolist(), strict=True):
             if representative[one] < 0 and representative[other] < 0:

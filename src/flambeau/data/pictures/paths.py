@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.data.tables.kinds import find_pictures
+from flambeau.data.tables.named_pictures import find_pictures
 from flambeau.data.tables.spelling import MISSING_SPELLINGS, number_of
 from flambeau.data.tables.table import as_arrow, column_values
 from flambeau.errors import DataError

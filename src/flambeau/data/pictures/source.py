@@ -13,7 +13,13 @@ import psutil
 import pyarrow
 
 from flambeau.data.pictures.arrays import read_arrays
-from flambeau.data.pictures.folder import FolderScan, find_class_folders, match_files, scan_folder
+from flambeau.data.pictures.folder import (
+    FolderScan,
+    find_class_folders,
+    match_files,
+    refuse_mixed_folders,
+    scan_folder,
+)
 from flambeau.data.pictures.generate import open_pictures_alone
 from flambeau.data.pictures.image import picture_loses_depth
 from flambeau.data.samples import PictureArray, PictureFiles
@@ -76,6 +82,8 @@ def open_folder(folder: Path, recipe: Recipe, target: str | None) -> Source:
             + (f"tables {', '.join(scan.tables)}" if scan.tables else "no table"),
             expected="one folder for each class, or a table such as labels.csv with a column of file names",
         )
+    if recipe.task != "generate":
+        refuse_mixed_folders(scan, found)
     pictures = PictureFiles(scan.root, found.names)
     tails = [name.split("/", 1)[1] for name in found.names]
     groups, told = find_patients(pictures, tails, wanted=recipe.split.patients)

@@ -192,6 +192,8 @@ def decode_dicom(
             if depth:
                 raise DicomError("it is a picture in colours, which has no depth: --set scan.volume=false")
             return colours_of(stored[0], elements, bits)
+        if depth and frames < 2:
+            raise DicomError(f"it is a single picture, and volumes of about {depth} slices are expected")
         shares = grey_shares(np.stack(stored, axis=-1), elements, window, low, high)
         return scan_to_pixels(shares, bits)
 

@@ -12,7 +12,7 @@ from flambeau.data.tables.spelling import number_of
 from flambeau.schema import Finding, PictureFacts
 
 AFFINES = {
-    "silent": "whose affine tells no axes of the body: taken as stored, so sides may be swapped",
+    "silent": "whose affine tells no axes of the body: the usual order is assumed, so sides may be swapped",
     "oblique": "more than 30° off the axes of the body: turned to the nearest ones, and not resampled",
 }
 

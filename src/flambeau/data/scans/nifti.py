@@ -116,7 +116,11 @@ def affine_of_nifti(source: str | Path | BinaryIO) -> Literal["", "silent", "obl
         FileNotFoundError, ValueError: as `nifti_size`.
     """
     with readable_scan(source, NiftiError, "NIfTI") as file:
-        affine = _read_header(file)[0].get_best_affine()
+        header = _read_header(file)[0]
+        # without a code there is no affine: nibabel makes one up
+        if not header["sform_code"] and not header["qform_code"]:
+            return "silent"
+        affine = header.get_best_affine()
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if not np.isfinite(affine).all() or (lengths == 0).any():
             return "silent"
@@ -165,6 +169,8 @@ def decode_nifti(
         black, white = _window_ends(volume, header, window, low, high)
         slices = np.moveaxis(volume, SCAN_AXES[axis], 2)
         count = slices.shape[2]
+        if depth and count < 2:
+            raise NiftiError(f"it is a single slice, and volumes of about {depth} slices are expected")
         places = spread_places(count, 2 * depth) if depth else [int(position * (count - 1) + 0.5)]
         chosen = np.flip(slices[:, :, places].transpose(1, 0, 2), (0, 1))
         return scan_to_pixels(window_scan(chosen, black, white), bits)

@@ -119,6 +119,12 @@ def load_any(source: str | Path | BinaryIO, *, scan: ScanReading | None = None, 
             return load_any(file, scan=scan, **options)
     kind = scan_kind(source)
     require_mark(source, kind)
+    if not kind and scan is not None and scan.depth:
+        name = str(getattr(source, "name", "the file"))
+        expected = (
+            f"a volume of about {scan.depth} slices is expected, a NIfTI file or a DICOM file with frames"
+        )
+        raise ValueError(f"{name}: it is neither a NIfTI nor a DICOM file; {expected}")
     if not kind:
         return load_picture(source, **options)
     reading = scan or ScanReading()

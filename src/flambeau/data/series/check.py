@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.data.samples import Samples
-from flambeau.data.series.windows import usable_origins
+from flambeau.data.series.missing import every_window, uses_filled, whole_windows
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
 from flambeau.schema import Finding
@@ -17,8 +17,6 @@ MOST_CHECKED_ROWS = 20_000
 TOO_GOOD, EXPLAINED_BY_ITSELF = 0.98, 0.9
 SAME_TIME = 0.9999
 FEWEST_ROWS = 20
-# Where fewer windows than this share have all of their target, those with filled-in values are used too.
-FEWEST_OBSERVED = 0.5
 
 
 def check_series(samples: Samples) -> list[Finding]:
@@ -52,27 +50,31 @@ def check_series(samples: Samples) -> list[Finding]:
     if short and len(lengths) > 1:
         message = f"{number_of(short, 'series')} of {len(lengths):,} too short for one window: nothing is learnt here"
         findings.append(Finding("warning", "short-series", message))
-    return [*findings, *_filled_targets(samples), *_leaks(samples), *_same_time(samples)]
+    return [*findings, *_leaks(samples), *_same_time(samples)]
 
 
-def _filled_targets(samples: Samples) -> list[Finding]:
-    """What becomes of windows whose target was missing in part: they are left out, or there would be too few."""
+def check_filled(samples: Samples) -> list[Finding]:
+    """What becomes of windows whose target was missing in part: they are left out, or there would be too few.
+
+    Args:
+        samples: with the windows that are used, so that those are counted.
+    """
     series, facts = samples.series, samples.schema.series
     assert series is not None and facts is not None
-    windows = {"lookback": max(1, facts.lookback), "horizon": facts.horizon}
-    every = np.ones(len(series), dtype=bool)
-    count = len(usable_origins(series.starts, every, **windows, begins=series.begins))
-    whole = len(usable_origins(series.starts, series.observed, **windows, begins=series.begins))
+    lookback = max(1, facts.lookback)
+    count = len(every_window(series, lookback=lookback, horizon=facts.horizon))
+    whole = len(whole_windows(series, lookback=lookback, horizon=facts.horizon))
     if whole == count:
         return []
-    if whole >= FEWEST_OBSERVED * count:
+    of_all = f"{count:,}" if facts.lookback else f"{count:,} that look back on one row"
+    if not uses_filled(series, facts.horizon):
         message = (
-            f"{number_of(count - whole, 'window')} of {count:,} left out: a value of their own target is missing, and "
+            f"{number_of(count - whole, 'window')} of {of_all} left out: a value of their own target is missing, and "
             "nothing is trained or tested on a value that was filled in"
         )
         return [Finding("info", "windows-left-out", message)]
     message = (
-        f"{number_of(count - whole, 'window')} of {count:,} trained and tested on targets that are filled in with the "
+        f"{number_of(count - whole, 'window')} of {of_all} trained and tested on targets that are filled in with the "
         "values before, as the others would be too few: errors there are errors against a guess, which the last value "
         "meets by itself. A smaller --horizon, or fewer targets, leaves more whole windows"
     )

@@ -82,17 +82,8 @@ def lay_out(
         placed = np.arange(len(values), dtype=np.int64) - np.repeat(starts[:-1], np.diff(starts))
         step = step or Step("row", 1, "row", False)
     else:
-        regular = step is not None and step.regular and step.unit == "second"
-        placed = without_clock_changes(times[order], starts, step.step if step and regular else None)
-        if (placed != times[order]).any():
-            message = "clocks change between rows: times are those of the clock that the first row has"
-            findings.append(Finding("info", "clock-changes", message))
-        if step is not None and step.regular:
-            _check_grid(placed, starts, step)
-        step = step or infer_step(placed, starts)
-        if step.regular:
-            values, placed, starts, told = _fill_gaps(values, placed, starts, step)
-            findings += told
+        values, placed, starts, step, told = _place_in_time(values, times[order], starts, step)
+        findings += told
     if known:
         values, placed, starts, ahead = _cut_future(values, placed, starts, targets, known)
     observed = np.isfinite(values[:, :targets]).all(axis=1)
@@ -105,6 +96,29 @@ def lay_out(
         step,
         tuple(findings),
     )
+
+
+def _place_in_time(
+    values: np.ndarray, times: np.ndarray, starts: np.ndarray, step: Step | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Step, list[Finding]]:
+    """Sorted rows with those that are absent put in, their times as they stand in the data, and what was noticed."""
+    findings = []
+    regular = step is not None and step.regular and step.unit == "second"
+    placed = without_clock_changes(times, starts, step.step if step and regular else None)
+    clock = times - placed
+    if clock.any():
+        message = (
+            "clocks change between rows: steps that are an hour longer or shorter there count as one step"
+        )
+        findings.append(Finding("info", "clock-changes", message))
+    if step is not None and step.regular:
+        _check_grid(placed, starts, step)
+    step = step or infer_step(placed, starts)
+    if step.regular:
+        values, placed, clock, starts, told = _fill_gaps(values, placed, clock, starts, step)
+        findings += told
+    # steps are counted by an even clock, but what is said and compared are the times of the data
+    return values, placed + clock, starts, step, findings
 
 
 def _names_and_codes(labels: np.ndarray | None, rows: int) -> tuple[tuple[str, ...], np.ndarray]:
@@ -177,33 +191,37 @@ def places_in_time(times: np.ndarray, step: Step) -> np.ndarray:
 
 
 def _fill_gaps(
-    values: np.ndarray, times: np.ndarray, starts: np.ndarray, step: Step
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Finding]]:
-    """Put in the rows that are absent, empty; where far too many are, leave the rows as they are and say so."""
+    values: np.ndarray, times: np.ndarray, clock: np.ndarray, starts: np.ndarray, step: Step
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Finding]]:
+    """Put in the rows that are absent, empty; where far too many are, leave the rows as they are and say so.
+
+    `clock` is how far the clock of a row is off its time; rows that are put in have that of the row before them.
+    """
     places = [places_in_time(times[a:b], step) for a, b in itertools.pairwise(starts)]
     lengths = np.array([int(place[-1]) + 1 if len(place) else 0 for place in places])
     absent = int(lengths.sum()) - len(values)
     if absent == 0:
-        return values, times, starts, []
+        return values, times, clock, starts, []
     if absent > MOST_FILLED * len(values):
         message = (
             f"{number_of(absent, 'row')} would be needed to fill the gaps between rows {apart(step.words)} apart: too "
             "many, so rows are taken as steps, whatever time is between them"
         )
-        return values, times, starts, [Finding("warning", "gaps", message)]
+        return values, times, clock, starts, [Finding("warning", "gaps", message)]
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     filled = np.full((ends[-1], values.shape[1]), np.nan)
-    when = np.zeros(ends[-1], dtype=np.int64)
+    when, there = np.zeros((2, ends[-1]), dtype=np.int64)
     for number, place in enumerate(places):
         rows = ends[number] + place
         filled[rows] = values[starts[number] : starts[number + 1]]
         when[ends[number] : ends[number + 1]] = _times_between(times[starts[number]], lengths[number], step)
         when[rows] = times[starts[number] : starts[number + 1]]
+        there[rows] = 1
     message = (
         f"gaps: {number_of(absent, 'row')} put in where none stood, {apart(step.words)} apart; they hold the "
         "values before them"
     )
-    return filled, when, ends, [Finding("warning", "gaps", message)]
+    return filled, when, clock[np.cumsum(there) - 1], ends, [Finding("warning", "gaps", message)]
 
 
 def _times_between(first: int, count: int, step: Step) -> np.ndarray:

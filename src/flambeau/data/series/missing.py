@@ -6,10 +6,14 @@ import itertools
 
 import numpy as np
 
+from flambeau.data.samples import SeriesValues
+from flambeau.data.series.windows import usable_origins
 from flambeau.data.tables.spelling import number_of
 from flambeau.schema import Finding
 
 MOST_FILLED = 0.3
+# Where fewer windows than this share have all of their target, those with filled-in values are used too.
+FEWEST_OBSERVED = 0.5
 
 
 def tell_missing(values: np.ndarray, targets: int) -> list[Finding]:
@@ -28,6 +32,34 @@ def tell_missing(values: np.ndarray, targets: int) -> list[Finding]:
         )
         told.append(Finding("info", "missing-values", message))
     return told
+
+
+def every_window(series: SeriesValues, *, lookback: int, horizon: int) -> np.ndarray:
+    """(n,) rows that end a window, whether the values of its target were in the data or filled in."""
+    every = np.ones(len(series), dtype=bool)
+    return usable_origins(series.starts, every, lookback=lookback, horizon=horizon, begins=series.begins)
+
+
+def whole_windows(series: SeriesValues, *, lookback: int, horizon: int) -> np.ndarray:
+    """(n,) rows that end a window all of whose target was in the data."""
+    return usable_origins(
+        series.starts, series.observed, lookback=lookback, horizon=horizon, begins=series.begins
+    )
+
+
+def uses_filled(series: SeriesValues, horizon: int) -> bool:
+    """Whether windows with filled-in targets are used, because the others are too few.
+
+    The rows that are looked back on have no say, so that forms that are compared see the same kind of windows.
+    """
+    count = len(every_window(series, lookback=1, horizon=horizon))
+    return len(whole_windows(series, lookback=1, horizon=horizon)) < FEWEST_OBSERVED * count
+
+
+def usable_windows(series: SeriesValues, *, lookback: int, horizon: int) -> np.ndarray:
+    """(n,) rows that end a window which is trained, chosen or tested with; see `uses_filled`."""
+    windows = every_window if uses_filled(series, horizon) else whole_windows
+    return windows(series, lookback=lookback, horizon=horizon)
 
 
 def find_begins(values: np.ndarray, starts: np.ndarray, targets: int) -> tuple[np.ndarray, list[Finding]]:

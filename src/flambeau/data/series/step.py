@@ -74,7 +74,8 @@ def without_clock_changes(times: np.ndarray, starts: np.ndarray, step: int | Non
         step: seconds from a row to the next; None for the most frequent gap.
 
     Returns:
-        (rows,) int64, in the clock of the first row; the times themselves where changes do not explain all gaps.
+        (rows,) int64, in the clock of the first row, whose steps can be counted; the times themselves where changes do
+        not explain all gaps. The clock is another in another file, so these are not times to say or to compare.
     """
     gaps = np.diff(times)
     borders = starts[1:-1] - 1
@@ -86,6 +87,9 @@ def without_clock_changes(times: np.ndarray, starts: np.ndarray, step: int | Non
         return times
     places = np.mod(times - times[0], step)
     late, early = places == HOUR, places == step - HOUR
+    if step == 2 * HOUR:  # where an hour late and an hour early are the same place
+        nothing = np.zeros(len(times), dtype=bool)
+        late, early = (nothing, early) if _first_is_early(times, starts, late) else (late, nothing)
     # two clocks, of which the first row has one
     if not ((places == 0) | late).all() and not ((places == 0) | early).all():
         return times
@@ -98,6 +102,18 @@ def without_clock_changes(times: np.ndarray, starts: np.ndarray, step: int | Non
         if changes > 1 + (part[-1] - part[0]) // (CHANGE_DAYS * SECONDS_A_DAY) or (np.diff(part) <= 0).any():
             return times
     return moved
+
+
+def _first_is_early(times: np.ndarray, starts: np.ndarray, moved: np.ndarray) -> bool:
+    """Of steps of two hours: whether the rows that moved stand early, told by the first step that is cut or long.
+
+    A step of one hour leads to rows that are early, or back from rows that are late; a step of three the other way.
+    """
+    gaps, changes = np.diff(times), np.diff(moved.astype(np.int8))
+    told = (changes != 0) & ((gaps == HOUR) | (gaps == 3 * HOUR))
+    told[[place for place in (starts[1:-1] - 1).tolist() if 0 <= place < len(told)]] = False
+    first = np.flatnonzero(told)[:1]
+    return bool(((gaps[first] == HOUR) == (changes[first] > 0)).all()) if len(first) else False
 
 
 def seconds_in_words(step: int) -> str:

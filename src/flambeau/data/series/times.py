@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow
 import pyarrow.compute as pc
 
+from flambeau.data.tables.dates import broken_date
 from flambeau.data.tables.kinds import infer_column, require_column
 from flambeau.data.tables.table import column_values, parse_dates
 from flambeau.errors import DataError
@@ -29,6 +30,7 @@ _OFFSET = r"(?P<offset>Z|UTC|[+-]\d\d:?\d\d)$"
 _QUARTER = r"^(?P<year>\d{4})[ -]?Q(?P<quarter>[1-4])$"
 _CLOCK = re.compile(r"\d{1,2}(:\d\d){0,2}$")
 _MOST = 0.9
+_MANY = 0.5
 _FIRST_EPOCH, _LAST_EPOCH = 10**8, 10**10
 
 
@@ -73,7 +75,9 @@ def _looks_like_time(name: str, values: pyarrow.ChunkedArray) -> bool:
     if _is_number(values) and not (_TIME_NAME.search(name) and len(values) > values.null_count):
         return False
     read = _single_times(name, values.slice(0, 1000))
-    return bool(len(read)) and float((read != NO_TIME).mean()) >= _MOST
+    # what is no date is told with its row; a column of numbers may be anything else
+    share = float((read != NO_TIME).mean()) if len(read) else 0.0
+    return share > _MANY if _is_text(values) else share >= _MOST
 
 
 def _is_clock(name: str, values: pyarrow.ChunkedArray) -> bool:
@@ -111,7 +115,7 @@ def read_times(table: pyarrow.Table, names: Sequence[str]) -> tuple[np.ndarray, 
     if not (times != NO_TIME).any():
         raise DataError(
             f"'{' '.join(names)}' holds no times",
-            got=str(table[names[0]][0].as_py()),
+            got=broken_date(table[names[0]]),
             expected="dates such as 2024-03-01 or 2024-03-01 12:00",
             command="--set forecast.time=COLUMN, or forecast.time=none where rows are just in order",
         )

@@ -13,17 +13,12 @@ import numpy as np
 import pyarrow
 import pyarrow.compute as pc
 
-from flambeau.data.pictures.image import PICTURE_SUFFIXES
+from flambeau.data.tables.dates import find_date_format, words_in_dates
+from flambeau.data.tables.named_pictures import find_pictures, lost_pictures
 from flambeau.data.tables.spelling import FALSE_WORDS, TRUE_WORDS, number_of, spell_category
-from flambeau.data.tables.table import column_values, parse_dates
+from flambeau.data.tables.table import column_values
 from flambeau.errors import DataError, did_you_mean
 from flambeau.schema import Column, Finding, Kind
-
-DATE_FORMATS = (
-    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d, %Y"),
-    *("%d %B %Y", "%B %d, %Y", "%d/%m/%y", "%m/%d/%y"),
-)
-TIME_ENDINGS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 _SAMPLE = 1000
 _MOST = 0.9
@@ -68,6 +63,9 @@ def infer_columns(
         column, finding = infer_column(name, table[name], given.get(name), root)
         columns.append(column)
         findings.extend([finding] if finding else [])
+        if root is not None and name not in given and column.kind != "image":
+            lost = lost_pictures(name, table[name], root)
+            findings.extend([lost] if lost else [])
     columns = _without_short_texts(columns, table, given)
     if not any(column.used for column in columns):
         kept = [
@@ -113,7 +111,7 @@ def infer_column(
         used = given in ("image", "number", "category", "boolean", "date", "text")
         reason = "as data.columns says" + ("" if used else f"; a model does not see columns of kind {given}")
         return _with_facts(
-            Column(name, given, used, reason, date_format=_date_format(values) or ""), values
+            Column(name, given, used, reason, date_format=find_date_format(values) or ""), values
         ), None
     if count == 0:
         return Column(name, "constant", False, "all of its values are missing"), None
@@ -172,10 +170,11 @@ def _text_column(
         *FALSE_WORDS,
     }:
         return Column(name, "boolean", True, f"two words: {' and '.join(sorted(_distinct(texts)))}"), None
-    date_format = _date_format(texts)
+    date_format = find_date_format(texts)
     if date_format is not None:
         reason = f"dates, such as {_example(values)}" + (f", read as {date_format}" if date_format else "")
-        return Column(name, "date", True, reason, date_format=date_format), None
+        found = words_in_dates(name, texts, date_format)
+        return Column(name, "date", True, reason, date_format=date_format), found
     missing = values.null_count / len(values)
     if distinct <= max(_FEW_CATEGORIES, min(count // 2, _MOST_CATEGORIES)) and distinct < count:
         return _with_facts(Column(name, "category", True, f"{distinct:,} different words"), values), None
@@ -247,40 +246,6 @@ def _kept(column: Column, values: pyarrow.ChunkedArray) -> Column:
             return column
         return Column(column.name, "text", True, "words that seldom repeat, the only column that can be used")
     return _with_facts(Column(column.name, "number", True, "the only column that can be used"), values)
-
-
-def find_pictures(values: Any, root: Path) -> Path | None:
-    """The folder (root, or one directly in it) in which most of these values are files of pictures."""
-    texts = [str(text) for text in values.drop_null().slice(0, _SAMPLE).to_pylist()]
-    named = [text for text in texts if text.lower().endswith(PICTURE_SUFFIXES)]
-    if not named or len(named) < _MOST * len(texts):
-        return None
-    named = named[:: max(1, len(named) // 100)]
-    folders = [root, *sorted(folder for folder in root.iterdir() if folder.is_dir())]
-    for folder in folders:
-        if sum((folder / text).is_file() for text in named) >= len(named) / 2:
-            return folder
-    return None
-
-
-def _date_format(values: pyarrow.ChunkedArray) -> str | None:
-    """The format in which most values are dates ("" for ISO 8601), or None."""
-    if not (pyarrow.types.is_string(values.type) or pyarrow.types.is_large_string(values.type)):
-        return None
-    texts = values.drop_null()
-    sample = texts.slice(0, _SAMPLE)
-    if len(sample) == 0 or pc.mean(pc.match_substring_regex(sample, r"\d").cast("int8")).as_py() < _MOST:
-        return None
-    formats = ["", *(date + ending for date in DATE_FORMATS for ending in TIME_ENDINGS)]
-    fitting = [one for one in formats if _fitting_share(sample, one) >= _MOST]
-    if not fitting:
-        return None
-    # Only a day above 12 tells 3/4 from 4/3, and it may stand far down.
-    return max(fitting[:4], key=lambda one: _fitting_share(texts, one))
-
-
-def _fitting_share(texts: pyarrow.ChunkedArray, date_format: str) -> float:
-    return 1 - parse_dates(texts, date_format).null_count / max(len(texts), 1)
 
 
 def _is_prose(texts: Sequence[str]) -> bool:

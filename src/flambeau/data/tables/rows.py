@@ -14,7 +14,8 @@ from flambeau.data.pictures.paths import path_findings, picture_files, picture_v
 from flambeau.data.samples import PictureFiles
 from flambeau.data.series.hint import series_hint
 from flambeau.data.source import Notes, Source, ask_for_target, core_errors, group_codes, target_names
-from flambeau.data.tables.kinds import find_pictures, require_column
+from flambeau.data.tables.kinds import require_column
+from flambeau.data.tables.named_pictures import find_pictures
 from flambeau.data.tables.spelling import number_of
 from flambeau.data.tables.table import column_values, read_table
 from flambeau.errors import DataError, did_you_mean

@@ -1,4 +1,4 @@
-"""Columns that give the target away together: those that add up to it, or multiply to it."""
+"""Columns that give the target away together: those whose weighted sum it is, or a product of their powers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from flambeau.schema import Finding
 
 FEWEST_ROWS, ROWS_A_COLUMN = 30, 5
 MOST_ROWS, MOST_COLUMNS = 5_000, 300
-MOST_MISSING = 0.05
+# Of all rows, those that columns share: a value that is missing, or no factor above 0, leaves its row out.
+FEWEST_SHARED = 0.5
 # What may stay unexplained of the target's variance: parts that were rounded before they were added up.
 ROUNDING = 1e-5
+# So many rows must come out, each to so small a part of how far targets lie from their median: a few far-off rows may
+# hold nearly all the variance, and be met by any two columns.
+MOST_ROWS_OF_ALL, NEAR = 0.9, 1e-2
+# Weights this near to 1 are of a plain sum or product.
+PLAIN = 1e-3
+MOST_NAMED = 8
 
 
 def check_sums(samples: Samples, known: tuple[str, ...] = ()) -> list[Finding]:
     """A warning where columns of numbers together make up a target that is a number.
 
-    Of many rows, evenly spaced ones are looked at; rows that are to be tested are not.
+    Of many rows, evenly spaced ones are looked at; not those of a test part that the data came with. Most of
+    them must come out, not only the few that hold most of the variance.
 
     Args:
         samples: of a table.
@@ -33,68 +41,95 @@ def check_sums(samples: Samples, known: tuple[str, ...] = ()) -> list[Finding]:
         for name, values in samples.columns.items()
         if name not in known and values.dtype.kind in "fiub"
     }
-    names, table, there = _whole_columns(columns)
-    for logarithms, words in ((False, "add up to it"), (True, "multiply to it")):
-        found = _explaining(names, table, targets[there], logarithms=logarithms)
+    for logarithms in (False, True):
+        found, weights = _explaining(*_shared(columns, targets, logarithms=logarithms))
         if found:
-            dropped = ",".join(found)
-            message = (
-                f"'{samples.schema.target}' follows from columns together: {', '.join(found)} {words}. If they are "
-                f"known only once the target is, the score means nothing: train without (--set data.drop=[{dropped}])"
-            )
-            return [Finding("warning", "leak-through-covariate", message, found)]
+            return [_told(samples.schema.target, found, _words(weights, logarithms=logarithms))]
     return []
 
 
-def _whole_columns(columns: dict[str, np.ndarray]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Columns that vary and are hardly ever missing; their values in the rows where all are; (rows,) bool of these."""
-    kept = {
-        name: values
-        for name, values in columns.items()
-        if np.isfinite(values).mean() >= 1 - MOST_MISSING and np.nanmax(values) > np.nanmin(values)
+def _told(target: str, found: tuple[str, ...], words: str) -> Finding:
+    more = len(found) - MOST_NAMED
+    names = ", ".join(found[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    dropped = ",".join(found[:MOST_NAMED]) + (",…" if more > 0 else "")
+    message = (
+        f"'{target}' follows from columns together: {names} {words}. If they are known only once the target is, the "
+        f"score means nothing: train without (--set data.drop=[{dropped}])"
+    )
+    return Finding("warning", "leak-through-covariate", message, found)
+
+
+def _words(weights: np.ndarray, *, logarithms: bool) -> str:
+    plain = bool((np.abs(weights - 1) < PLAIN).all())
+    if logarithms:
+        return "multiply to it" if plain else "make it up as a product of their powers, such as a quotient"
+    return "add up to it" if plain else "make it up as a weighted sum, such as a difference"
+
+
+def _shared(
+    columns: dict[str, np.ndarray], targets: np.ndarray, *, logarithms: bool
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Columns that vary, (rows, columns) of their values in the rows where all are there, and (rows,) targets.
+
+    Of products only rows where all factors are above 0; values and targets are their logarithms.
+    """
+    names: list[str] = []
+    there = {
+        name: np.isfinite(values) & ((values > 0) | (not logarithms)) for name, values in columns.items()
     }
-    if not kept:
-        count = len(next(iter(columns.values()), np.empty(0)))
-        return (), np.empty((0, 0)), np.zeros(count, dtype=bool)
-    table = np.stack(list(kept.values()), axis=1)
-    there = np.isfinite(table).all(axis=1)
-    return tuple(kept), table[there], there
+    all_there = targets > 0 if logarithms else np.ones(len(targets), dtype=bool)
+    for name in sorted(columns, key=lambda name: -int(there[name].sum())):
+        kept = all_there & there[name]
+        fewest = max(FEWEST_SHARED * len(targets), ROWS_A_COLUMN * min(len(names) + 1, MOST_COLUMNS))
+        if kept.sum() >= fewest and np.ptp(columns[name][kept]) > 0:
+            names.append(name)
+            all_there = kept
+    names = [name for name in columns if name in names and np.ptp(columns[name][all_there]) > 0]
+    if not names:
+        return (), np.empty((0, 0)), targets[:0]
+    table, targets = np.stack([columns[name][all_there] for name in names], axis=1), targets[all_there]
+    return tuple(names), np.log(table) if logarithms else table, np.log(targets) if logarithms else targets
 
 
 def _explaining(
-    names: tuple[str, ...], table: np.ndarray, targets: np.ndarray, *, logarithms: bool
-) -> tuple[str, ...]:
-    """The fewest columns whose sum, or product, is the target; () where there are none, or one alone."""
-    if len(names) < 2 or len(targets) < FEWEST_ROWS:
-        return ()
-    if logarithms:
-        positive = np.flatnonzero(table.min(axis=0) > 0)
-        if not len(positive) or not targets.min() > 0:
-            return ()
-        names = tuple(names[place] for place in positive.tolist())
-        table, targets = np.log(table[:, positive]), np.log(targets)
+    names: tuple[str, ...], table: np.ndarray, targets: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The fewest columns whose weighted sum is the target, and (columns,) weights; () where there are none, or one."""
+    nothing = (), np.empty(0)
+    if len(names) < 2 or len(targets) < FEWEST_ROWS or not np.ptp(targets) > 0:
+        return nothing
     spread = table.std(axis=0)
-    varied = np.flatnonzero(spread > 0)
-    names = tuple(names[place] for place in varied.tolist())
-    scaled = (table[:, varied] - table[:, varied].mean(axis=0)) / spread[varied]
+    scaled = (table - table.mean(axis=0)) / spread
     centred = targets - targets.mean()
-    if not np.square(centred).sum() > 0:
-        return ()
     likeliest = np.argsort(-np.abs(scaled.T @ centred), kind="stable")[:MOST_COLUMNS]
     if len(targets) < ROWS_A_COLUMN * len(likeliest):
-        return ()
-    left, weights = _unexplained(scaled[:, likeliest], centred)
-    if left > ROUNDING:
-        return ()
+        return nothing
+    weights = _weights(scaled[:, likeliest], targets)
+    if weights is None:
+        return nothing
     order = likeliest[np.argsort(-np.abs(weights), kind="stable")]
-    for count in range(1, len(order) + 1):
-        if _unexplained(scaled[:, order[:count]], centred)[0] <= ROUNDING:
-            # one alone is told as a column that leaks, or is a change of units
-            return tuple(names[place] for place in sorted(order[:count].tolist())) if count > 1 else ()
-    return ()
+    fewest, enough = 1, len(order)
+    while fewest < enough:
+        middle = (fewest + enough) // 2
+        if _weights(scaled[:, order[:middle]], targets) is None:
+            fewest = middle + 1
+        else:
+            enough = middle
+    # one alone is told as a column that leaks, or is a change of units
+    if enough == 1:
+        return nothing
+    places = np.sort(order[:enough])
+    weights = _weights(scaled[:, places], targets)
+    assert weights is not None
+    return tuple(names[place] for place in places.tolist()), weights / spread[places]
 
 
-def _unexplained(inputs: np.ndarray, outputs: np.ndarray) -> tuple[float, np.ndarray]:
-    """The share of the variance of (rows,) outputs that no linear function of (rows, inputs) explains; its weights."""
-    weights = np.linalg.lstsq(inputs, outputs, rcond=1e-10)[0]
-    return float(np.square(outputs - inputs @ weights).sum() / np.square(outputs).sum()), weights
+def _weights(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+    """(inputs,) weights of centred (rows, inputs) that explain (rows,) targets in most rows; None if none do."""
+    centred = targets - targets.mean()
+    weights: np.ndarray = np.linalg.lstsq(inputs, centred, rcond=1e-10)[0]
+    left = np.abs(centred - inputs @ weights)
+    if np.square(left).sum() > ROUNDING * np.square(centred).sum():
+        return None
+    off = np.abs(targets - np.median(targets))
+    return weights if np.quantile(left, MOST_ROWS_OF_ALL) <= NEAR * np.median(off[off > 0]) else None

@@ -26,7 +26,9 @@ from flambeau.deploy.checks.mixed import (
     picture_column_faults,
 )
 from flambeau.deploy.checks.series import series_faults, series_model_arguments, series_preparation_faults
+from flambeau.deploy.checks.subwords import tokenizer_fault
 from flambeau.deploy.checks.tasks import Preparation, model_faults, module_faults, task_faults
+from flambeau.deploy.checks.values import argument_faults, same_value
 from flambeau.deploy.files import damaged
 from flambeau.deploy.rebuild import members_of
 from flambeau.errors import RunError
@@ -39,7 +41,7 @@ from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.scaling import DATE_PARTS, SCALINGS
 from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TablePreparation
-from flambeau.transforms.text import TOKENS, TextPreparation
+from flambeau.transforms.text import BYTES_A_TOKEN, TOKENS, TextPreparation
 
 Part = TypeVar("Part")
 
@@ -159,11 +161,9 @@ def _check_text(text: TextPreparation, kinds: Mapping[str, str], path: Path) -> 
         path,
     )
     if text.tokens == "subwords":
-        try:
-            size = text.cardinality
-        except ValueError as error:
-            raise damaged(path, str(error)) from error
-        _refuse({"subwords beyond all limits": not 1 < size <= MOST_BUCKETS}, path)
+        if fault := tokenizer_fault(text.tokenizer, BYTES_A_TOKEN * text.length, text.length):
+            raise damaged(path, fault)
+        _refuse({"subwords beyond all limits": not 1 < text.cardinality <= MOST_BUCKETS}, path)
 
 
 def check_model(spec: ModelSpec, schema: Schema, preparation: Preparation, path: Path) -> None:
@@ -192,11 +192,12 @@ def check_model(spec: ModelSpec, schema: Schema, preparation: Preparation, path:
                 "length": preparation.text.length,
             }
     for member in members_of(spec):
+        _refuse(argument_faults(member), path)
         seen = _behind_whitening(expected) if "whiten" in member.arguments else expected
         if isinstance(preparation, TablePreparation):
             seen = {**seen, **fusion_arguments(member, preparation)}
         for key, value in seen.items():
-            if key in member.arguments and member.arguments[key] != value:
+            if key in member.arguments and not same_value(member.arguments[key], value):
                 raise RunError(
                     "the parts of this bundle do not fit each other",
                     where=path,

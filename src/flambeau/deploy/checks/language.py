@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau.deploy.checks.subwords import tokenizer_fault
 from flambeau.models.spec import ModelSpec
 from flambeau.schema import Schema
 from flambeau.transforms.corpus import CorpusPreparation
 from flambeau.transforms.dialogue import ChatPreparation
+from flambeau.transforms.subwords import CHARACTERS_A_BLOCK
 
 MOST_CONTEXT = 2**17
 MOST_TOKENS_KNOWN = 2**21
@@ -18,6 +20,9 @@ MOST_TOKENS_KNOWN = 2**21
 def corpus_faults(preparation: CorpusPreparation, schema: Schema) -> dict[str, bool]:
     """What is wrong with a preparation of a text → whether it is so."""
     known = preparation.vocabulary
+    fault = (
+        tokenizer_fault(preparation.tokenizer, CHARACTERS_A_BLOCK) if preparation.tokens == "subwords" else ""
+    )
     return {
         "a preparation of a text, for other data": schema.source != "corpus",
         "tokens of an unknown kind": preparation.tokens not in ("characters", "bytes", "subwords"),
@@ -26,15 +31,9 @@ def corpus_faults(preparation: CorpusPreparation, schema: Schema) -> dict[str, b
         "characters that are none": any(len(character) != 1 for character in known),
         "characters of one name": len(set(known)) != len(known),
         "no characters": preparation.tokens == "characters" and not known,
-        "subwords of no tokenizer": preparation.tokens == "subwords" and not _has_tokenizer(preparation),
+        "subwords beyond all limits": not fault and not 1 < preparation.cardinality <= MOST_TOKENS_KNOWN,
+        **({fault: True} if fault else {}),
     }
-
-
-def _has_tokenizer(preparation: CorpusPreparation) -> bool:
-    try:
-        return 1 < preparation.cardinality <= MOST_TOKENS_KNOWN
-    except ValueError:
-        return False
 
 
 def language_model_arguments(preparation: CorpusPreparation) -> dict[str, Any]:
@@ -48,6 +47,8 @@ def chat_faults(preparation: ChatPreparation, schema: Schema) -> dict[str, bool]
     own = {
         "a preparation of questions, for other data": schema.task != "chat",
         "no answers": not answers or not all(answers),
+        "an answer without a text": not all(text for texts in answers for text in texts),
+        "pieces of several columns": len(preparation.pieces.columns) != 1,
         "tags of other answers": len(preparation.tags) != len(answers),
         "a temperature that cannot be": not 0.001 <= preparation.temperature <= 1000,
         "a threshold that cannot be": not 0 <= preparation.threshold <= 1,

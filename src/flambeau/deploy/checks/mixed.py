@@ -37,7 +37,11 @@ def picture_column_faults(preparation: TablePreparation, schema: Schema) -> dict
 def dropouts_of(spec: ModelSpec) -> list[Any]:
     """The shares that a model drops, and those of the encoders inside it; whatever stands there."""
     inner = [spec.arguments.get(part) for part in ("picture", "text")]
-    parts = [spec.arguments, *(one.get("arguments") for one in inner if isinstance(one, Mapping))]
+    parts = [
+        spec.arguments,
+        spec.arguments.get("writer"),
+        *(one.get("arguments") for one in inner if isinstance(one, Mapping)),
+    ]
     keys = ("dropout", "part_dropout")
     found = [part.get(key) for part in parts if isinstance(part, Mapping) for key in keys]
     return [share for share in found if share is not None]

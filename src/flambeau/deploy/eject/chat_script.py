@@ -112,11 +112,12 @@ def _writer_texts(facts: RunFacts) -> dict[str, Any]:
 
 def check_plain_chat(facts: RunFacts) -> None:
     """Raises RunError where the script could not end in the weights of the run."""
-    if any(one.get("changes") for one in facts.trainings):
+    changed = [one.get("changes") for one in facts.trainings]
+    if any(changed):
         raise RunError(
             "this training went back or took smaller parts on its way, which has no plain form for chatbots yet",
             where=facts.folder.path,
-            command=f"flambeau train {facts.recipe.source} --task chat --lr …",
+            command=f"flambeau train {facts.recipe.source} --task chat {'--set chat.lr=' if changed[0] else '--lr '}…",
         )
     if any("batch_size" not in one for one in facts.trainings):
         raise RunError(

@@ -16,6 +16,9 @@ from flambeau.recipe import Recipe
 from flambeau.recipe.text import load_recipe
 from flambeau.records import RunFolder
 
+# They are written into a script as they are.
+_COUNTS = ("number", "epochs", "batch_size", "best_epoch")
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -53,6 +56,11 @@ class RunFacts:
     def one_split(self) -> bool:
         """Whether one model was trained on the parts of split.json."""
         return len(self.trainings) == 1 and not self.on_all_samples
+
+    @property
+    def leave_out_alike(self) -> bool:
+        """Whether several models all left out the same rows: what is fitted for them leaves these out too."""
+        return len(self.trainings) > 1 and len({tuple(one["valid"]) for one in self.trainings}) == 1
 
     @property
     def spec(self) -> ModelSpec:
@@ -125,6 +133,10 @@ def read_facts(run: RunFolder) -> RunFacts:
             "several models on features of one frozen body have no plain script yet",
             where=run.path,
             command="flambeau train … --set training.bags=1",
+        )
+    if not all(type(one.get(key, 0)) is int for one in plan["trainings"] for key in _COUNTS):
+        raise RunError(
+            "the counts of this run's trainings are no whole numbers", where=run.path / "trainings.json"
         )
     reasons = {r["key"]: r["reason"] for r in run.read_log() if r.get("kind") == "choice"}
     return RunFacts(

@@ -190,7 +190,7 @@ def _short_bodies(path: Path) -> Iterator[str]:
             yield f"pixels = {pixels}\nlabels = {labels}"
     if path.suffix.lower() == ".npy":
         for beside in (f"{path.stem}_labels.npy", "labels.npy"):
-            yield f'pixels, labels = np.load(DATA), np.load(DATA.with_name("{beside}"))'
+            yield f"pixels, labels = np.load(DATA), np.load(DATA.with_name({literal(beside)}))"
 
 
 def _array_targets(task: str) -> Iterator[str]:

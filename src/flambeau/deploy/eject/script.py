@@ -26,7 +26,7 @@ from flambeau.deploy.eject.other_scripts import IMPORTS, other_script
 from flambeau.deploy.eject.picture_sources import Reading
 from flambeau.deploy.eject.reading import write_reading
 from flambeau.deploy.eject.scan_texts import loader_lines, pixels_at_once
-from flambeau.deploy.eject.text import literal, one_line, script_template
+from flambeau.deploy.eject.text import literal, name_of, one_line, script_template
 from flambeau.deploy.eject.text_models import directory_constants, encoder_text, text_of, texts_alone
 from flambeau.deploy.eject.training_texts import (
     freezes,
@@ -93,7 +93,7 @@ def _whole(facts: RunFacts, reading: Reading) -> dict[str, Any]:
         file = Path(spec.arguments["file"])
         constants.append(f"sys.path.insert(0, {literal(str(file.parent))})")
         constants.append(
-            f"OwnModel = importlib.import_module({literal(file.stem)}).{spec.arguments['class']}"
+            f"OwnModel = importlib.import_module({literal(file.stem)}).{name_of(spec.arguments['class'])}"
         )
     constants += own_constants(facts)
     changes = {one["number"]: changes_by_epoch(one["changes"]) for one in facts.trainings if one["changes"]}
@@ -156,6 +156,8 @@ def _rows(facts: RunFacts) -> dict[str, Any]:
             lines.append('test_rows = np.array(split["test"], dtype=np.int64)')
         if several:
             lines.append('plan = [one["valid"] for one in trainings["trainings"]]')
+            if facts.leave_out_alike:
+                lines.append("fitting_rows = np.setdiff1d(fitting_rows, plan[0])")
         else:
             lines.append("train_rows = fitting_rows")
     arguments = [

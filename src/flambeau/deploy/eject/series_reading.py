@@ -118,6 +118,7 @@ def _bodies(facts: RunFacts, samples: Samples) -> Iterator[list[str]]:
         for columns, filled in itertools.product(_ways_to_read(facts, dates=True), ((), (FILLED,))):
             yield [columns, *_sorted_lines(series), *filled]
             yield [columns, *_sorted_lines(series), *_gap_lines(series), FILLED]
+            yield [columns, *_sorted_lines(series), *_uneven_gap_lines(series), FILLED]
 
 
 def _counted_times(facts: RunFacts, samples: Samples) -> list[str]:
@@ -186,4 +187,16 @@ def _gap_lines(series: SeriesFacts) -> list[str]:
         "whole[places] = values",
         "values = whole",
         f"times = times[0] + {series.step} * np.arange(len(values))",
+    ]
+
+
+def _uneven_gap_lines(series: SeriesFacts) -> list[str]:
+    """The same where clocks change, so that some steps are an hour longer or shorter."""
+    return [
+        f"places = np.rint((times - times[0]) / {series.step}).astype(np.int64)",
+        "whole = np.full((places[-1] + 1, values.shape[1]), np.nan)",
+        "whole[places] = values",
+        'last = np.searchsorted(places, np.arange(len(whole)), side="right") - 1',
+        f"times = times[last] + {series.step} * (np.arange(len(whole)) - places[last])",
+        "values = whole",
     ]

@@ -8,7 +8,7 @@ from flambeau.data.batches import evaluation_batch
 from flambeau.deploy.eject.facts import RunFacts
 from flambeau.deploy.eject.modelling import model_text
 from flambeau.deploy.eject.series_reading import needs_times, series_facts_of, series_reading
-from flambeau.deploy.eject.text import Code, call, literal, one_line, script_template
+from flambeau.deploy.eject.text import Code, call, literal, name_of, one_line, script_template
 from flambeau.deploy.eject.training_texts import loss_text, optimizer_text, own_constants, technique_text
 from flambeau.deploy.eject.usual_facts import loop_facts, usual_facts
 from flambeau.deploy.eject.words import in_docstring, source_name, story_of
@@ -100,7 +100,7 @@ def _own_model(facts: RunFacts) -> list[str]:
     if facts.spec.name != "own":
         return []
     file = Path(facts.spec.arguments["file"])
-    name = facts.spec.arguments["class"]
+    name = name_of(facts.spec.arguments["class"])
     return [
         f"sys.path.insert(0, {literal(str(file.parent))})",
         f"OwnModel = importlib.import_module({literal(file.stem)}).{name}",

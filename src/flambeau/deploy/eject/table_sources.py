@@ -89,7 +89,7 @@ def _joined(read_one: str, *, several: bool) -> list[str]:
     if not several:
         return [f"columns = {read_one}"]
     return [
-        f"parts = [{read_one.replace('DATA', 'path')} for path in (DATA, TEST)]",
+        f"parts = [{read_one.replace('DATA', 'path', 1)} for path in (DATA, TEST)]",
         "columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}",
     ]
 

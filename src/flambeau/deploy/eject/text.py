@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import keyword
+import math
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from flambeau.errors import RunError
 
 LINE = 100
 
@@ -40,7 +44,24 @@ def literal(value: Any) -> str:
         return f"[{', '.join(literal(one) for one in value)}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
     return repr(value)
+
+
+def name_of(text: str) -> str:
+    """A name for a script: of an argument, a class, a function; a text that is more than a name would be run.
+
+    Raises RunError for what is no name.
+    """
+    if not isinstance(text, str) or not text.isidentifier() or keyword.iskeyword(text):
+        raise RunError(
+            "a script cannot be written with this name",
+            got=repr(text)[:80],
+            expected="a name as in Python: letters, digits and underscores",
+            hint="look where it comes from: it may be a piece of code that somebody put there",
+        )
+    return text
 
 
 def call(name: str, /, *positional: Any, reasons: Any = None, **named: Any) -> Code:
@@ -50,16 +71,19 @@ def call(name: str, /, *positional: Any, reasons: Any = None, **named: Any) -> C
         name: of what is called.
         positional, named: arguments; strings are quoted, `Code` is not.
         reasons: argument → why it has this value.
+
+    Raises:
+        RunError: an argument has a name that is none.
     """
     told: dict[str, str] = {key: reason for key, reason in (reasons or {}).items() if key in named and reason}
     if not told:
         arguments = [literal(one) for one in positional]
-        arguments += [f"{key}={literal(value)}" for key, value in named.items()]
+        arguments += [f"{name_of(key)}={literal(value)}" for key, value in named.items()]
         return Code(f"{name}({', '.join(arguments)})")
     lines = [f"    {literal(one)}," for one in positional]
     for key, value in named.items():
         comment = f"  # {one_line(told[key])}" if key in told else ""
-        lines.append(f"    {key}={literal(value)},{comment}")
+        lines.append(f"    {name_of(key)}={literal(value)},{comment}")
     return Code("\n".join([f"{name}(", *lines, ")"]))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from flambeau.deploy.eject.facts import RunFacts
-from flambeau.deploy.eject.text import Code, call, literal
+from flambeau.deploy.eject.text import Code, call, literal, name_of
 from flambeau.recipe.fields import is_own
 from flambeau.recipe.own_parts import OWN_PARTS
 from flambeau.training.names import loss_function, optimizer_rule, schedule_curve
@@ -31,7 +31,9 @@ def own_constants(facts: RunFacts) -> list[str]:
         insert = f"sys.path.insert(0, {literal(str(path.parent))})"
         if insert not in lines:
             lines.append(insert)
-        lines.append(f"{OWN_PARTS[key].script} = importlib.import_module({literal(path.stem)}).{part}")
+        lines.append(
+            f"{OWN_PARTS[key].script} = importlib.import_module({literal(path.stem)}).{name_of(part)}"
+        )
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from flambeau.data.dialogue.joining import SIGNS_AT_ENDS, plain_question
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.export.example import MARK, loading_lines
 from flambeau.deploy.export.formats import Request
 from flambeau.deploy.export.normal import float64
 from flambeau.deploy.export.plain import PlainFile, describe_plain, refuse_smaller, write_plain
 from flambeau.deploy.export.prepare_text import text_module
-from flambeau.deploy.writing.chatting import LONGEST_QUESTION, SIGNS_AT_ENDS, ChatBot, bare_question
+from flambeau.deploy.writing.chatting import LONGEST_QUESTION, ChatBot, bare_question
 from flambeau.errors import ModelError
 from flambeau.transforms.dialogue import wide_pieces
 
@@ -26,16 +28,21 @@ EXAMPLE_SHAPE = (3, 41)
 MOST_TRIED = 64
 LETTERS = "etaoin shrdlucm éß中😀?"
 MEANING = (
-    "the bytes of the question in UTF-8, in small letters and without spaces and signs at its ends, zeros behind it; "
-    "at least two bytes wide"
+    "the bytes of the question in UTF-8, in small letters, with single spaces and no signs at its ends; zeros behind "
+    "it; at least two bytes wide"
 )
 ANSWERED = "of each answer; what is left to 1 is the probability that none of them is right"
 _EXAMPLE = """\
+SIGNS_AT_ENDS = {signs}
+
+
+{rule}
+
 if len(sys.argv) != 2:
     sys.exit("usage: python {script} QUESTION")
 file = str(Path(__file__).with_name({name!r}))
 {loading}
-text = sys.argv[1][:{longest}].lower().strip({signs!r})
+text = plain_question(sys.argv[1])[:{longest}]
 numbers = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
 question = np.pad(numbers, (0, max(0, 2 - len(numbers))))[None]  # at least two wide
 {asking}
@@ -68,8 +75,7 @@ class QuestionToChances(nn.Module):
         self.pieces = text_module(bot.preparation.pieces)
         self.temperature, self.doubt = bot.preparation.temperature, bot.preparation.doubt
         with torch.no_grad():
-            answers = functional.normalize(finder.embed(finder.texts), dim=-1) + finder.own
-            self.register_buffer("known", functional.normalize(answers, dim=-1).mT.contiguous())
+            self.register_buffer("known", finder.known_answers().mT.contiguous())
         self.register_buffer("vectors", finder.pieces.weight.detach())
         self.register_buffer("rarity", finder.rarity)
         self.register_buffer("scale", finder.scale.detach())
@@ -156,7 +162,8 @@ def chat_example(bundle: Bundle, artefact: Path, to: str) -> str:
         name=artefact.name,
         loading="\n".join(loading_lines(to)),
         longest=LONGEST_QUESTION,
-        signs=SIGNS_AT_ENDS,
+        signs=ascii(SIGNS_AT_ENDS),
+        rule=inspect.getsource(plain_question),
         asking=asking,
     )
     return "\n".join(head) + body

@@ -1,7 +1,8 @@
 """Models that are asked for something instead of being shown samples: what a request may say, and its way to an answer.
 
-A request is cut into steps, each short enough for the one model thread that all requests share; between two steps of
-a long text others have their turn, and a text whose client has left is not written on.
+A request is cut into steps, each short enough for the one model thread that all requests share: a question, a block of
+a prompt, sixteen tokens of a text, a block of pictures. Between two of those that take longer than a question others
+have their turn, and a text whose client has left is not written on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from flambeau.deploy.serve.drift import Strange
 from flambeau.deploy.serve.limits import TEXT_LETTERS, RefusalError
 from flambeau.errors import did_you_mean
 
+FREE: Strange = []
 LARGEST_SEED = 2**53 - 1  # every program's JSON has integers up to here
 _KINDS = {"text": "a text", "whole": "a whole number", "number": "a number", "yes": "true or false"}
 
@@ -94,12 +96,10 @@ class Asked(ABC):
     Attributes:
         fields: of a request.
         rows: requests in one body.
-        most: steps in one batch of the model; 0 for as many as the server's batch has.
     """
 
     fields: tuple[Field, ...]
     rows: int
-    most: int = 0
 
     @property
     @abstractmethod
@@ -113,6 +113,17 @@ class Asked(ABC):
     @abstractmethod
     def steps(self, row: Mapping[str, Any]) -> list[Any]:
         """The steps of one request, as `answer` takes them, at least one."""
+
+    @abstractmethod
+    def alone(self, step: Any) -> bool:
+        """Whether this step is long enough for a batch of its own, behind which others have their turn."""
+
+    @abstractmethod
+    def progress(self, results: Sequence[Any], steps: Sequence[Any]) -> str:
+        """What is made so far, in words, where some steps of a body have results; "" where nothing is.
+
+        Where there is no more time, the client is told this, since another try would end in the same way.
+        """
 
     @abstractmethod
     def answer(self, steps: Sequence[Any]) -> tuple[list[Any], np.ndarray, list[Strange]]:
@@ -179,6 +190,16 @@ def seed_field(what: str) -> Field:
 def too_much(what: str, got: str, expected: str, hint: str) -> RefusalError:
     """413: the requests of one body together ask for more than it may."""
     return RefusalError(413, what, got=got, expected=expected, hint=hint)
+
+
+def takes_too_long(made: str, seconds: float) -> RefusalError:
+    """413 without a time for another try, which would do the same work: what is asked for cannot be made in time."""
+    return too_much(
+        "the answer takes too long",
+        f"{made} in {seconds:g} seconds",
+        "what can be made in that time",
+        "ask for less at once, or again when the server has less to do",
+    )
 
 
 QUESTION = Field("question", "text", "What is asked.", None, high=TEXT_LETTERS)

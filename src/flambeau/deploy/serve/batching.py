@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Protocol
 
 from flambeau.deploy.serve.limits import Limits, RefusalError, busy
@@ -28,9 +29,11 @@ class Answering(Protocol):
 
     Attributes:
         most: inputs in one batch, where it has a limit of its own; 0 for none.
+        alone: whether an input is a batch by itself; None where none is. Asked when its turn comes.
     """
 
     most: int
+    alone: Callable[[Any], bool] | None
 
     def answer(self, inputs: list[Any]) -> list[Any]:
         """One answer for each input of a batch; an exception for one spoils them all."""
@@ -49,6 +52,7 @@ class Job:
         count: how many inputs it brings; fewer may be left once they are decoded.
         gone: tells whether the client has left.
         decode: fills `inputs`; called by the inference thread, where no other threads decode.
+        late: why there is no answer in time, where another try would not help; None where it may.
 
     Attributes:
         places: of the queue that it takes.
@@ -59,6 +63,7 @@ class Job:
     count: int
     gone: Callable[[], bool] = _never
     decode: Callable[[], None] | None = None
+    late: Callable[[], RefusalError | None] = lambda: None
     inputs: list[Any] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     future: asyncio.Future[list[Any]] = field(init=False)
@@ -72,7 +77,18 @@ class Job:
 
     def part(self, room: int) -> int:
         """How many of its inputs a batch with so much room takes now; before they are decoded, at most so many."""
-        return min(room, self.count if self.decode else len(self.inputs) - len(self.answers))
+        if self.decode:
+            return min(room, self.count)
+        begun, alone = len(self.answers), self.model.alone
+        rest = self.inputs[begun : begun + room]
+        if alone is not None:
+            rest = list(takewhile(lambda one: not alone(one), rest)) or rest[:1]
+        return len(rest)
+
+    def is_alone(self) -> bool:
+        """Whether its next input is a batch by itself."""
+        alone = None if self.decode else self.model.alone
+        return alone is not None and alone(self.inputs[len(self.answers)])
 
 
 class Batcher:
@@ -170,7 +186,7 @@ class Batcher:
         for job in list(self._admitted):
             if job.deadline > now:
                 break
-            _settle(job, busy("the answer took too long", self.expected_wait()))
+            _settle(job, job.late() or busy("the answer took too long", self.expected_wait()))
         self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _run(self) -> None:
@@ -199,7 +215,8 @@ class Batcher:
 
     def _take(self) -> list[tuple[Job, int]]:
         """Jobs for the model of the oldest one, and how many inputs of each: together at most a batch."""
-        room, taken, others = self.limits.batch, [], []
+        taken: list[tuple[Job, int]] = []
+        room, others = self.limits.batch, []
         model: Answering | None = None
         while self._queue and room > 0:
             job = self._queue.popleft()
@@ -211,11 +228,12 @@ class Batcher:
             if model is None:
                 model = job.model
                 room = min(room, model.most or room)
-            elif job.model is not model:
+            alone = job.is_alone()
+            if job.model is not model or (taken and alone):
                 others.append(job)
                 continue
             part = job.part(room)
-            room -= part
+            room = 0 if alone else room - part
             taken.append((job, part))
         self._queue.extendleft(reversed(others))
         return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ class Explaining:
 
     model: Loaded
     most: int = 1
+    alone: Callable[[Any], bool] | None = None
 
     def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
         """The usual answer of each, with "why"."""

@@ -14,8 +14,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from flambeau.data.tables.rows import require_inputs
 from flambeau.deploy.serve.limits import JSON_BYTES, TEXT_LETTERS, Limits, RefusalError
 from flambeau.deploy.serve.models import Loaded
+from flambeau.schema import Schema
 
-PICTURE_HINT = "curl --data-binary @photo.jpg -H 'content-type: image/jpeg' ADDRESS/predict"
+PICTURE_FILE, SCAN_FILE, VOLUME_FILE = "photo.jpg", "scan.dcm", "scan.nii.gz"
 # What browsers and clients call files of pictures and scans beside image/*.
 FILE_TYPES = ("application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
 ROWS_HINT = """curl -H 'content-type: application/json' -d '{"rows": [{...}, {...}]}' ADDRESS/predict"""
@@ -80,12 +81,24 @@ async def read_inputs(model: Loaded, content_type: str, body: bytes, limits: Lim
         check_rows(rows, model)
         return Inputs(rows, _row_names(len(rows)), many)
     if kind == "multipart/form-data":
-        return await _read_parts(content_type, body, limits)
+        return await _read_parts(content_type, body, limits, example_file(model.bundle.schema)[0])
+    file, of = example_file(model.bundle.schema)
+    hint = f"curl --data-binary @{file} -H 'content-type: {of}' ADDRESS/predict"
     if not (kind.startswith("image/") or kind in FILE_TYPES):
-        raise _unsupported(kind, "image/*, application/octet-stream or multipart/form-data", PICTURE_HINT)
+        others = "application/octet-stream or multipart/form-data"
+        raise _unsupported(kind, others if file != PICTURE_FILE else f"image/*, {others}", hint)
+    thing = "picture" if file == PICTURE_FILE else "scan"
     if not body:
-        raise RefusalError(400, "the body is empty", expected="a picture", hint=PICTURE_HINT)
-    return Inputs([body], ["picture"])
+        raise RefusalError(400, "the body is empty", expected=f"a {thing}", hint=hint)
+    return Inputs([body], [thing])
+
+
+def example_file(schema: Schema) -> tuple[str, str]:
+    """The name of a file such as a model of pictures or scans takes, and what its body is called."""
+    scans = "" if schema.picture is None else schema.picture.scans
+    if not scans:
+        return PICTURE_FILE, "image/jpeg"
+    return (SCAN_FILE if scans == "dicom" else VOLUME_FILE), "application/octet-stream"
 
 
 def read_rows(body: bytes, most: int, largest: int = JSON_BYTES) -> tuple[list[dict[str, Any]], bool]:
@@ -203,7 +216,7 @@ def _parse(body: bytes) -> Any:
     return value
 
 
-async def _read_parts(content_type: str, body: bytes, limits: Limits) -> Inputs:
+async def _read_parts(content_type: str, body: bytes, limits: Limits, example: str) -> Inputs:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
@@ -233,7 +246,7 @@ async def _read_parts(content_type: str, body: bytes, limits: Limits) -> Inputs:
             422,
             "no file is in this form",
             expected="one part or several with a file name each",
-            hint="curl -F file=@photo.jpg ADDRESS/predict",
+            hint=f"curl -F file=@{example} ADDRESS/predict",
         )
     return Inputs(raw, names, True)
 

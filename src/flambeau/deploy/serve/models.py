@@ -67,6 +67,7 @@ class Loaded:
 
     Attributes:
         asked: how it is asked, where it is shown no samples.
+        alone: then, which of its steps are batches by themselves.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Loaded:
     familiar: Familiar | None = None
     on_answers: Callable[[Loaded, np.ndarray, Sequence[Strange]], None] = lambda model, found, strange: None
     most: int = 0  # inputs in one batch, where there is a limit besides the server's own
+    alone: Callable[[Any], bool] | None = field(init=False, default=None)
     watch: TableWatch | None = field(init=False)
     asked: Asked | None = field(init=False)
 
@@ -88,7 +90,7 @@ class Loaded:
             self.most = max(1, MOST_WINDOW_NUMBERS // window_numbers(preparation))
         self.asked = asked_of(self.bundle)
         if self.asked is not None:
-            self.most = self.asked.most
+            self.alone = self.asked.alone
 
     @property
     def takes_pictures(self) -> bool:
@@ -143,7 +145,8 @@ class Loaded:
             with _one_large:
                 return load(_Sent(body), **options, max_pixels=self.pixels)
         except (ValueError, OSError) as error:
-            raise _unreadable(error) from None
+            scan = options.get("scan")
+            raise _unreadable(error, volume=scan is not None and scan.depth > 0) from None
 
     def answer(self, inputs: list[Any]) -> list[dict[str, Any]]:
         """Decoded pictures, rows or series → one answer each, with "strange": what the training data had none of.
@@ -270,12 +273,15 @@ class _Sent(BytesIO):
         return SHOWN
 
 
-def _unreadable(error: Exception) -> RefusalError:
+def _unreadable(error: Exception, *, volume: bool = False) -> RefusalError:
     text = str(error).removeprefix(f"{SHOWN}: ")
     if isinstance(error, TooManyPixelsError):
         # that option is of a recipe, which the client does not have
         text = text.removesuffix(" (data.max_pixels)")
         return RefusalError(413, "the picture is too large", got=text)
+    if volume:
+        expected = "a NIfTI file, or a DICOM file of several frames"
+        return RefusalError(422, "this cannot be read as a volume", got=text, expected=expected)
     return RefusalError(
         422,
         "this cannot be read as a picture",

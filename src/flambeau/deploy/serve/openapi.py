@@ -28,7 +28,7 @@ PROBLEMS = {
     400: "The body is not what its type says.",
     401: "The key is missing or another one.",
     408: "The request took too long to arrive.",
-    413: "Too many bytes, pixels, rows or files.",
+    413: "Too many bytes, pixels, rows or files, or more to make than there is time for.",
     415: "The model does not take bodies of this type.",
     422: "The body is well formed, but no input of this model.",
     429: "Too many explanations at a time; Retry-After says when.",

@@ -105,6 +105,7 @@ def page_model(model: Served) -> dict[str, Any]:
         "target": schema.target,
         "classes": list(schema.classes),
         "score": _score(bundle.scores),
+        "scans": bool(schema.picture and schema.picture.scans),
         "series": _series(schema),
         "fields": _fields(bundle),
         "columns": [_column(bundle, column) for column in _form_columns(schema)],

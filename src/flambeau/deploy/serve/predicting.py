@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
-from flambeau.deploy.serve.asked import Asked
+from flambeau.deploy.serve.asked import Asked, takes_too_long
 from flambeau.deploy.serve.batching import Batcher, Job
 from flambeau.deploy.serve.explaining import Explaining
 from flambeau.deploy.serve.inputs import MOST_NUMBERS, read_inputs
@@ -160,6 +160,12 @@ class Predicting:
         steps = [asked.steps(row) for row in rows]
         job.inputs = [step for some in steps for step in some]
         job.count = len(job.inputs)
+
+        def late() -> RefusalError | None:
+            made = asked.progress(job.answers, job.inputs)
+            return takes_too_long(made, self.limits.seconds) if made else None
+
+        job.late = late
         self.batcher.admit(job)
         self.batcher.submit(job)
         results = iter(await job.future)

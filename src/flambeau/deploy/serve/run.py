@@ -21,6 +21,7 @@ import torch
 import uvicorn
 
 from flambeau.deploy.serve.app import HTML, JSON, App, Text
+from flambeau.deploy.serve.inputs import example_file
 from flambeau.deploy.serve.limits import Limits
 from flambeau.deploy.serve.models import Loaded, Models, load_model
 from flambeau.deploy.serve.page import page_headers, page_models, render_page
@@ -199,7 +200,8 @@ def _example(model: Loaded, url: str, locked: bool) -> str:
     """A command that asks a model, to be typed into a shell as it is."""
     key = ' -H "Authorization: Bearer $FLAMBEAU_API_KEY"' if locked else ""
     if model.takes_pictures:
-        return f"curl {url}/predict{key} -H 'content-type: image/jpeg' --data-binary @photo.jpg"
+        file, kind = example_file(model.bundle.schema)
+        return f"curl {url}/predict{key} -H 'content-type: {kind}' --data-binary @{file}"
     if model.bundle.schema.series is not None:
         # so many rows fit into no line
         return f"curl {url}/predict{key} -H 'content-type: application/json' --data-binary @rows.json"

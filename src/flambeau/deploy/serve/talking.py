@@ -1,38 +1,33 @@
-"""A server's models that talk, write, or make pictures."""
+"""A server's models that talk or write."""
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pydantic import Field as Described
 
-from flambeau.data.batches import evaluation_batch
-from flambeau.data.pictures.noise import draw_noise
 from flambeau.deploy.bundle import Bundle
-from flambeau.deploy.making.making import SAMPLE_STREAM, latent_of, make_pictures, picture_png, pixels_of
-from flambeau.deploy.serve.asked import QUESTION, Asked, Field, seed_field, too_much
+from flambeau.deploy.serve.asked import FREE, QUESTION, Asked, Field, seed_field, too_much
+from flambeau.deploy.serve.drawing import Making
 from flambeau.deploy.serve.drift import Strange
 from flambeau.deploy.writing.chatting import ChatBot, Reply
 from flambeau.deploy.writing.drafts import Draft
 from flambeau.deploy.writing.writing import prompt_ids, unknown_characters, writing_parts
-from flambeau.transforms.image import PicturePreparation
+from flambeau.models.writing import READ_AT_ONCE
 
 # Between two such pieces of a text others have their turn.
 TOKENS_A_STEP = 16
 MOST_TOKENS = 1_000  # that one body asks for
+MOST_READ = 100_000  # letters of all prompts of one body, of each as many as the model looks back on
 PROMPT_LETTERS = 20_000
 USUAL_LENGTH, USUAL_TEMPERATURE = 200, 0.8
 HOTTEST, LARGEST_TOP_K = 5, 1_000_000
 MOST_QUESTIONS = 1_000
 MOST_TURN = 1_000_000_000
-MOST_PICTURES = 64  # that one body asks for
-MOST_VALUES = 2**24  # of all their pixels and channels
-USUAL_PICTURES = 16
-FREE: Strange = []
 
 
 class Talking(Asked):
@@ -65,43 +60,54 @@ class Talking(Asked):
 
     def steps(self, row: Mapping[str, Any]) -> list[Any]:
         """The question, and behind it pieces of what may be written."""
-        first = _Question(row["question"], row["turn"])
-        if not row.get("write"):
-            return [first]
-        first.draft = self.bot.draft(row["question"], seed=row["turn"])
-        assert first.draft is not None  # there is a field for it
-        return [first, *([first] * math.ceil(first.draft.length / TOKENS_A_STEP))]
+        asked = _Question(row["question"], row["turn"])
+        length = self.bot.preparation.length
+        pieces = _pieces(length, length) if row.get("write") else 0
+        return [asked, *([_Piece(asked)] * pieces)]
+
+    def alone(self, step: Any) -> bool:
+        """Whether it writes; of a question without an answer yet that is not known."""
+        return isinstance(step, _Piece) and not step.done
+
+    def progress(self, results: Sequence[Any], steps: Sequence[Any]) -> str:
+        """Tokens that are written."""
+        drafts = (one.draft for one in steps if isinstance(one, _Question))
+        return _told_tokens(sum(len(draft.written) for draft in drafts if draft is not None))
 
     def answer(self, steps: Sequence[Any]) -> tuple[list[Any], np.ndarray, list[Strange]]:
-        """All questions of a batch at once; then what is written, one after the other."""
-        new = [one for one in dict.fromkeys(steps) if one.reply is None]
+        """All questions of a batch at once, or a piece of a text."""
+        new = [one for one in steps if isinstance(one, _Question)]
         replies = self.bot.replies([one.question for one in new], [one.turn for one in new])
         for one, reply in zip(new, replies, strict=True):
             one.reply = reply
-        counted = []
         for one in steps:
-            if one in new:
-                new.remove(one)  # its first step
-                counted.append(int(one.reply.knows))
-                continue
-            if one.draft is not None and not one.reply.knows:
-                one.draft.go_on(TOKENS_A_STEP)
-            counted.append(-1)
+            if self.alone(one):
+                self._write(one.of)
+        known = {one: int(reply.knows) for one, reply in zip(new, replies, strict=True)}
+        counted = [known.get(one, -1) for one in steps]
         return list(steps), np.array(counted), [FREE] * len(steps)
+
+    def _write(self, asked: _Question) -> None:
+        if asked.draft is None:
+            asked.draft = self.bot.draft(asked.question, seed=asked.turn)
+        assert asked.draft is not None  # else there is no field for it
+        asked.draft.go_on(TOKENS_A_STEP)
 
     def finish(self, results: Sequence[Any]) -> dict[str, Any]:
         """The reply, and what was written where it does not know."""
         one = results[0]
+        assert isinstance(one, _Question) and one.reply is not None
         told: dict[str, Any] = one.reply.to_json(one.question)
         del told["question"]  # the client has it
-        if one.draft is not None and not one.reply.knows:
+        if one.draft is not None:
             told["written"] = self.bot.written(one.draft)
         return told
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Raise RefusalError 413 for more tokens than one body may ask for."""
+        """Raise RefusalError 413 for more tokens than one body may ask for, but let any single text be written."""
         writing = sum(bool(row.get("write")) for row in rows)
-        _check_tokens(writing * self.bot.preparation.length, "fewer questions with write")
+        if writing > 1:
+            _check_tokens(writing * self.bot.preparation.length, "fewer questions with write")
 
 
 class _Question:
@@ -113,11 +119,23 @@ class _Question:
         self.draft: Draft | None = None
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Some tokens of what may be written to a question."""
+
+    of: _Question
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to write, or no more of it."""
+        answered = self.of.reply is not None and self.of.reply.knows
+        return answered or (self.of.draft is not None and self.of.draft.done)
+
+
 class Writing(Asked):
     """A language model: one piece of one text is a batch."""
 
     rows = MOST_TOKENS
-    most = 1
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -146,7 +164,7 @@ class Writing(Asked):
         }
 
     def steps(self, row: Mapping[str, Any]) -> list[Any]:
-        """Pieces of the text."""
+        """Blocks of the prompt, and pieces of the text; those of them that it does not need do nothing."""
         draft = Draft(
             self.module.eval(),
             lambda: prompt_ids(self.preparation, row["prompt"]),
@@ -159,7 +177,23 @@ class Writing(Asked):
         if unknown := unknown_characters(self.bundle, row["prompt"]):
             shown = ", ".join(map(repr, unknown[:10]))
             strange = [("category", f"the model never saw {shown} of the prompt")]
-        return [(draft, [] if place else strange, strange) for place in range(_pieces(row["length"]))]
+        pieces = _pieces(row["length"], self._read(row["prompt"]))
+        return [(draft, [] if place else strange, strange) for place in range(pieces)]
+
+    def alone(self, step: Any) -> bool:
+        """Whether there is something to do."""
+        return not step[0].done
+
+    def progress(self, results: Sequence[Any], steps: Sequence[Any]) -> str:
+        """Tokens that are written."""
+        drafts = {id(draft): draft for draft, _, _ in steps}
+        return _told_tokens(sum(len(draft.written) for draft in drafts.values()))
+
+    def _read(self, prompt: str) -> int:
+        """How many tokens are read of a prompt, or more."""
+        # nothing but its tokenizer tells how many subwords a text has
+        own = math.inf if self.preparation.tokens == "subwords" else len(prompt.encode("utf-8", "replace"))
+        return int(min(own, self.preparation.context))
 
     def answer(self, steps: Sequence[Any]) -> tuple[list[Any], np.ndarray, list[Strange]]:
         """Write each a piece further."""
@@ -174,69 +208,12 @@ class Writing(Asked):
         return {"text": text, "tokens": len(draft.written), "strange": told}
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Raise RefusalError 413 for more tokens than one body may ask for."""
+        """Raise RefusalError 413 for more tokens, or longer prompts, than one body may ask for."""
+        letters = sum(min(len(row["prompt"]), self.preparation.context) for row in rows)
+        if letters > MOST_READ:
+            got, expected = f"{letters:,} letters of prompts", f"at most {MOST_READ:,} in one request"
+            raise too_much("too much is to be read", got, expected, "fewer prompts in one request")
         _check_tokens(sum(row["length"] for row in rows), "a smaller length, or fewer texts")
-
-
-class Making(Asked):
-    """A net that makes pictures: a block of them is a batch."""
-
-    rows = MOST_PICTURES
-    most = 1
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.module, self.latent = bundle.module, latent_of(bundle)
-        assert isinstance(bundle.preparation, PicturePreparation)  # `check_preparation` lets no other through
-        self.preparation = bundle.preparation
-        pixels = math.prod(self.preparation.size)
-        self.largest = max(1, min(MOST_PICTURES, MOST_VALUES // (pixels * self.preparation.channels)))
-        self.block = evaluation_batch(4 * pixels)
-        usual = min(USUAL_PICTURES, self.largest)
-        self.fields = (
-            Field("count", "whole", "Pictures that are made.", usual, 1, self.largest),
-            seed_field("pictures, for equal counts"),
-        )
-
-    @property
-    def example(self) -> dict[str, Any]:
-        """A few pictures."""
-        return {"count": min(4, self.largest), "seed": 1}
-
-    def answer_fields(self) -> dict[str, Any]:
-        """The pictures."""
-        text = "data:image/png;base64,… of each picture."
-        return {"pictures": (list[str], Described(description=text))}
-
-    def steps(self, row: Mapping[str, Any]) -> list[Any]:
-        """Blocks of noise, cut as `flambeau sample` cuts them."""
-        noise = draw_noise(row["count"], self.latent, row["seed"], SAMPLE_STREAM)
-        return list(noise.split(self.block))
-
-    def answer(self, steps: Sequence[Any]) -> tuple[list[Any], np.ndarray, list[Strange]]:
-        """Make the pictures of each block."""
-        made = [
-            [
-                _data_address(one)
-                for one in pixels_of(make_pictures(self.module, noise), self.preparation.bits)
-            ]
-            for noise in steps
-        ]
-        return made, np.array([len(some) for some in made]), [FREE] * len(made)
-
-    def finish(self, results: Sequence[Any]) -> dict[str, Any]:
-        """All pictures."""
-        return {"pictures": [one for some in results for one in some]}
-
-    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Raise RefusalError 413 for more pictures than one body may ask for."""
-        count = sum(row["count"] for row in rows)
-        if count > self.largest:
-            raise too_much(
-                "too many pictures are asked for",
-                f"{count:,}",
-                f"at most {self.largest:,} in one request",
-                "flambeau sample makes any number of them",
-            )
 
 
 ASKED: dict[str, Callable[[Bundle], Asked]] = {"chat": Talking, "language": Writing, "generate": Making}
@@ -248,8 +225,13 @@ def asked_of(bundle: Bundle) -> Asked | None:
     return None if kind is None else kind(bundle)
 
 
-def _pieces(tokens: int) -> int:
-    return math.ceil(tokens / TOKENS_A_STEP)
+def _pieces(tokens: int, read: int) -> int:
+    """How many steps a text takes: the last block of its prompt is read with its first piece."""
+    return math.ceil(tokens / TOKENS_A_STEP) + max(0, math.ceil(read / READ_AT_ONCE) - 1)
+
+
+def _told_tokens(written: int) -> str:
+    return f"{written:,} tokens" if written else ""
 
 
 def _check_tokens(tokens: int, hint: str) -> None:
@@ -259,12 +241,7 @@ def _check_tokens(tokens: int, hint: str) -> None:
         )
 
 
-def _data_address(pixels: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture_png(pixels)).decode()
-
-
 def warm_asked(asked: Asked) -> None:
     """Answer an example, so that the first request does not wait for what is made on first use."""
     (row,) = asked.read([asked.example])
-    steps = asked.steps(row)
-    asked.answer(steps[: asked.most or len(steps)])
+    asked.answer(asked.steps(row)[:1])

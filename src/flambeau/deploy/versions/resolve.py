@@ -20,7 +20,7 @@ from flambeau.deploy.versions.store import (
 from flambeau.errors import FlambeauError, RunError, UsageError, did_you_mean
 from flambeau.records.files import digest_file
 from flambeau.records.folder import RUNS, RunFolder
-from flambeau.records.runs import find_run, is_run, list_runs
+from flambeau.records.runs import find_run, is_run, list_runs, nearest_run
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,6 @@ def _unknown(word: str, path: Path, store: Path | None) -> FlambeauError:
     known = [row.name for row in list_runs()] + model_names(store)
     return RunError(
         f"there is no run, bundle or model '{word[:200]}'",
-        hint=did_you_mean(path.name.partition("@")[0], known),
+        hint=nearest_run(path.name.partition("@")[0], known),
         command="flambeau models" if "@" in word else "flambeau runs",
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flambeau.data.dialogue.joining import plain_question
 from flambeau.deploy.bundle import Bundle
 from flambeau.deploy.writing.drafts import Draft
 from flambeau.errors import ModelError
@@ -17,7 +18,6 @@ from flambeau.models.chat import ChatModel
 from flambeau.transforms.dialogue import ChatPreparation, wide_pieces
 
 LONGEST_QUESTION = 2_000
-SIGNS_AT_ENDS = " ?!.,;:\"'"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class ChatBot:
             )
         self.preparation = preparation
         self.module = module.eval()
+        with torch.inference_mode():  # once for all questions
+            self._known = module.finder.known_answers()
 
     @property
     def writes(self) -> bool:
@@ -99,7 +101,8 @@ class ChatBot:
         """Probabilities (n, answers) of the answers to questions as piece numbers (n, longest)."""
         device = next(self.module.parameters()).device
         with torch.inference_mode():
-            likeness = self.module.finder(torch.from_numpy(pieces).to(device)).float().cpu().numpy()
+            asked = torch.from_numpy(pieces).to(device)
+            likeness = self.module.finder.compare(asked, self._known).float().cpu().numpy()
         return answer_chances(likeness, self.preparation.temperature, self.preparation.doubt)[:, :-1]
 
     def draft(self, question: str, *, temperature: float = 0.5, seed: int = 0) -> Draft | None:
@@ -127,10 +130,11 @@ class ChatBot:
         draft = self.draft(question, temperature=temperature, seed=seed)
         if draft is None:
             return ""
-        draft.go_on(draft.length)
+        while not draft.done:
+            draft.go_on(draft.length)
         return self.written(draft)
 
 
 def bare_question(question: str) -> str:
-    """A question as it is compared: at most 2,000 characters, in small letters, without the signs at its ends."""
-    return question[:LONGEST_QUESTION].lower().strip(SIGNS_AT_ENDS)
+    """The first 2,000 characters of a question as it is compared, see `plain_question`."""
+    return plain_question(question)[:LONGEST_QUESTION]

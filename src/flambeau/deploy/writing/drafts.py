@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 
-from flambeau.models.language import LanguageLSTM, LanguageTransformer, Memory
-from flambeau.models.writing import choose_tokens
+from flambeau.models.language import LanguageLSTM, LanguageTransformer
+from flambeau.models.writing import draw_tokens
 
 
 class Draft:
-    """What stands behind a prompt so far. Taken to its end it is what `write_tokens` writes.
+    """What stands behind a prompt so far. Taken to its end it is what `write_tokens` writes: both are
+    `draw_tokens`.
 
     Args:
         model: in evaluation mode.
@@ -37,11 +37,8 @@ class Draft:
         self.model, self.length = model, length
         self.temperature, self.top_k, self.end = temperature, top_k, end
         self.written: list[int] = []
-        self._prompt = prompt
-        self._draw = torch.Generator().manual_seed(seed)
-        self._memory: list[Memory] | None = None
-        self._next: Tensor | None = None
-        self._place = 0
+        self._prompt, self._seed = prompt, seed
+        self._drawn: Iterator[Tensor] | None = None
         self._ended = False
 
     @property
@@ -49,17 +46,21 @@ class Draft:
         """Whether nothing will be added to it."""
         return self._ended or len(self.written) >= self.length
 
-    @torch.inference_mode()
     def go_on(self, most: int) -> int:
-        """Write up to so many tokens more; returns how many there were."""
+        """Read a block of the prompt, or write up to so many tokens more; returns how many were written."""
         before = len(self.written)
-        if self._next is None:
-            self._next = self._prompt()[:, -self.model.context :].to(next(self.model.parameters()).device)
+        if self._drawn is None:
+            self._drawn = draw_tokens(
+                self.model,
+                self._prompt(),
+                temperature=self.temperature,
+                top_k=self.top_k,
+                seed=self._seed,
+            )
         while not self.done and len(self.written) < before + most:
-            logits, self._memory = self.model.extend(self._next, self._memory, self._place)
-            self._place += self._next.shape[1]
-            chosen = choose_tokens(logits, self.temperature, self.top_k, self._draw)
-            self._next = chosen.to(self._next.device)
+            chosen = next(self._drawn)
+            if not chosen.shape[1]:
+                break
             if int(chosen) == self.end:
                 self._ended = True
                 break

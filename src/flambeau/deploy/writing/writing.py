@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from flambeau.deploy.bundle import Bundle
@@ -67,7 +68,10 @@ def writing_parts(bundle: Bundle) -> tuple[CorpusPreparation, LanguageTransforme
 
 def prompt_ids(preparation: CorpusPreparation, prompt: str) -> torch.Tensor:
     """Ids (1, tokens) int64 of the beginning of a text; an empty one is a line end."""
-    return torch.from_numpy(preparation.encode(prompt or "\n")).long()[None]
+    ids = preparation.encode(prompt or "\n")
+    if not len(ids):  # a tokenizer may leave nothing of blanks, or of all signs
+        ids = preparation.encode("\n")
+    return torch.from_numpy(ids if len(ids) else np.zeros(1, dtype=np.int32)).long()[None]
 
 
 def unknown_characters(bundle: Bundle, prompt: str) -> list[str]:

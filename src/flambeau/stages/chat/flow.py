@@ -11,14 +11,8 @@ import torch
 
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
-from flambeau.evaluation.answers import likeness_of
-from flambeau.evaluation.chat import (
-    FEWEST_TO_FIT,
-    USUAL_THRESHOLD,
-    choose_threshold,
-    fit_doubt,
-    usual_doubt,
-)
+from flambeau.evaluation.answers import likeness_blocks
+from flambeau.evaluation.chat import Compared, Settled, compare_answers, evenly_chosen, settle
 from flambeau.models.build import build_model
 from flambeau.models.chat import ChatModel
 from flambeau.planning.chat import plan_chat, plan_chat_parts
@@ -101,18 +95,18 @@ def carry_out_chat(run: RunFolder, material: ChatMaterial, recipe: Recipe, journ
     stop = StopSwitch()
     split = material.split
     tested = fit_chat(run, material, split, recipe, journal, stop, number=0, name="")
-    temperature, doubt, threshold = settle_doubt(tested, material, recipe)
-    if len(split.valid) < FEWEST_TO_FIT:
+    settled = settle_doubt(tested, material, recipe)
+    if not settled.fitted:
         few = number_of(len(split.valid), "question held out is", "questions held out are")
         journal.note(
             f"{few} too few to tell when it does not know: that is settled by how well it knows the questions that it "
             "has learnt"
         )
     journal.note(
-        f"it answers where it is at least {threshold:.0%} sure, and says '{recipe.chat.unknown}' elsewhere"
+        f"it answers where it is at least {settled.threshold:.0%} sure, and says '{recipe.chat.unknown}' elsewhere"
     )
     journal.stage("test", f"testing on {number_of(len(split.test), 'question')} that it was not trained on")
-    preparation = prepare_chat(tested.feed, material, recipe, (temperature, doubt, threshold))
+    preparation = prepare_chat(tested.feed, material, recipe, settled)
     scores, samples = score_chat(tested.model, tested.feed, material, preparation, recipe)
     kept = tested
     if recipe.split.refit:
@@ -131,7 +125,7 @@ def carry_out_chat(run: RunFolder, material: ChatMaterial, recipe: Recipe, journ
             # no part is left that could choose, and a writer that learns by heart gets worse at new answers
             writer_epochs=best_epoch_of(tested.told, WRITER),
         )
-        preparation = prepare_chat(kept.feed, material, recipe, (temperature, doubt, threshold))
+        preparation = prepare_chat(kept.feed, material, recipe, settled)
         scores["kept"] = "a bot trained on all questions, after the test"
     scores["seconds"] = round(journal.seconds, 2)
     keep_chat_result(
@@ -205,36 +199,31 @@ def train_net(parts: ChatParts, stop: StopSwitch, number: int) -> dict[str, Any]
     }
 
 
-def settle_doubt(fitted: ChatFitted, material: ChatMaterial, recipe: Recipe) -> tuple[float, float, float]:
-    """Temperature, doubt and threshold from the validation questions; a threshold that a person gave stays."""
-    rows = material.split.valid
-    given = recipe.chat.threshold
-    if len(rows) < FEWEST_TO_FIT:
-        learnt = material.split.train
-        known = likeness_of(fitted.model.finder, fitted.feed.questions[torch.from_numpy(learnt)])
-        doubt = usual_doubt(known, material.right(learnt))
-        return 1.0, doubt, USUAL_THRESHOLD if given is None else given
-    likeness = likeness_of(fitted.model.finder, fitted.feed.questions[torch.from_numpy(rows)])
-    right = material.right(rows)
-    temperature, doubt = fit_doubt(likeness, right)
-    if given is not None:
-        return temperature, doubt, given
-    return temperature, doubt, choose_threshold(likeness, right, temperature, doubt)
+def settle_doubt(fitted: ChatFitted, material: ChatMaterial, recipe: Recipe) -> Settled:
+    """When it knows no answer, from the validation questions; a threshold that a person gave stays."""
+
+    def compared(part: np.ndarray) -> Compared:
+        rows = evenly_chosen(part)
+        if not len(rows):
+            return compare_answers([], [])
+        blocks = likeness_blocks(fitted.model.finder, fitted.feed.questions[torch.from_numpy(rows)])
+        return compare_answers(blocks, material.right(rows))
+
+    split = material.split
+    return settle(compared(split.valid), lambda: compared(split.train), recipe.chat.threshold)
 
 
-def prepare_chat(
-    feed: ChatFeed, material: ChatMaterial, recipe: Recipe, settled: tuple[float, float, float]
-) -> ChatPreparation:
+def prepare_chat(feed: ChatFeed, material: ChatMaterial, recipe: Recipe, settled: Settled) -> ChatPreparation:
     """All that the bot must know beside its weights."""
-    dialogues, (temperature, doubt, threshold) = material.dialogues, settled
+    dialogues = material.dialogues
     return ChatPreparation(
         feed.pieces,
         feed.tokens,
         dialogues.answers,
         dialogues.tags,
-        temperature,
-        doubt,
-        threshold,
+        settled.temperature,
+        settled.doubt,
+        settled.threshold,
         recipe.chat.unknown,
         recipe.chat.length,
     )

@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-from flambeau.data.dialogue.joining import plain_question
 from flambeau.data.tables.spelling import number_of
 from flambeau.deploy.bundle import Bundle
-from flambeau.evaluation.answers import answer_nats, hits_within, likeness_of
-from flambeau.evaluation.chat import answer_chances, hits_interval, mean_interval
+from flambeau.evaluation.answers import answer_nats
+from flambeau.evaluation.chat import evenly_chosen, hits_interval, mean_interval
 from flambeau.insight.texts import WRITTEN_TEXTS
 from flambeau.models.chat import ChatModel
 from flambeau.models.spec import ModelSpec
 from flambeau.recipe import Choices, Recipe
 from flambeau.records import RunFolder
+from flambeau.stages.chat.asking import Asked, ask_all, baseline_hits
 from flambeau.stages.chat.parts import fed_pairs
 from flambeau.stages.chat.training import SCHEMA, ChatFeed, ChatMaterial
 from flambeau.stages.facts import describe_making
@@ -44,24 +43,22 @@ def score_chat(
     """The content of scores.json but for the seconds, and some tested questions with what is answered."""
     rows = material.split.test
     right = material.right(rows)
-    likeness = likeness_of(model.finder, feed.questions[torch.from_numpy(rows)])
     resamples, seed = recipe.evaluation.resamples, recipe.seed
-    hits = {f"top{most}": hits_within(likeness, right, most) for most in (1, 5)}
-    scores = {name: hits_interval(values, resamples, seed) for name, values in hits.items()}
+    asked = ask_all(model, feed.questions[torch.from_numpy(rows)], right, preparation)
+    hits = asked.hits["top1"]
+    scores = {name: hits_interval(values, resamples, seed) for name, values in asked.hits.items()}
     if model.writer is not None:
         nats = answer_nats(model.writer, *fed_pairs(feed, material.pairs(rows), recipe))
         scores |= _nats_scores(nats, resamples, seed)
-    others = {} if not recipe.evaluation.baselines else _baseline_likeness(material)
+    compared = evenly_chosen(np.arange(len(rows)))
+    others = {} if not recipe.evaluation.baselines else baseline_hits(material, rows[compared])
     baselines = {
-        name: {f"top{most}": float(hits_within(values, right, most).mean()) for most in (1, 5)}
-        for name, values in others.items()
+        name: {most: float(values.mean()) for most, values in found.items()} for name, found in others.items()
     }
-    sentence, standing = _verdict(
-        hits["top1"], {n: hits_within(v, right, 1) for n, v in others.items()}, recipe
-    )
-    chances = answer_chances(likeness, preparation.temperature, preparation.doubt)[:, :-1]
-    answered = chances.max(axis=1) >= preparation.threshold
-    sure = hits["top1"][answered]
+    against = {name: found["top1"] for name, found in others.items()}
+    sentence, standing = _verdict(hits, hits[compared], against, recipe)
+    answered = asked.sure >= preparation.threshold
+    sure = hits[answered]
     told = f"It answers {answered.mean():.0%} of the new questions"
     told += f", {sure.mean():.0%} of these rightly." if len(sure) else "."
     split = material.split
@@ -79,7 +76,7 @@ def score_chat(
         "classes": [],
         "advice": "",
         "kept": "the bot that was tested",
-    }, _shown(material, chances, preparation)
+    }, _shown(material, asked, preparation)
 
 
 def _nats_scores(nats: list[np.ndarray], resamples: int, seed: int) -> dict[str, dict[str, float]]:
@@ -95,34 +92,18 @@ def _nats_scores(nats: list[np.ndarray], resamples: int, seed: int) -> dict[str,
     }
 
 
-def _baseline_likeness(material: ChatMaterial) -> dict[str, np.ndarray]:
-    """Name → similarities (test rows, answers) by counted words (TF-IDF): to training questions, and to the answers."""
-    split, dialogues = material.split, material.dialogues
-    known = [plain_question(text) for text in material.questions(split.train)]
-    asked = [plain_question(text) for text in material.questions(split.test)]
-    answers = [" ".join([tag, *texts]) for tag, texts in zip(dialogues.tags, dialogues.answers, strict=True)]
-    counter = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(
-        [*known, *answers]
-    )
-    questions = counter.transform(asked)
-    to_known = (questions @ counter.transform(known).T).toarray()
-    nearest = np.full((len(asked), len(answers)), -1.0)
-    for column, row in enumerate(split.train.tolist()):
-        place = dialogues.right[row]
-        nearest[:, place] = np.maximum(nearest[:, place], to_known[:, column])
-    return {
-        "nearest question": nearest,
-        "nearest answer": (questions @ counter.transform(answers).T).toarray(),
-    }
-
-
-def _verdict(hits: np.ndarray, others: dict[str, np.ndarray], recipe: Recipe) -> tuple[str, str | None]:
+def _verdict(
+    hits: np.ndarray, compared: np.ndarray, others: dict[str, np.ndarray], recipe: Recipe
+) -> tuple[str, str | None]:
+    """The sentence, from the hits of all questions and of those that the baselines were asked, and the standing."""
     told = f"{hits.mean():.1%} of new questions find their right answer first"
     if not others:
         return f"{told}; no baseline was made.", None
     best = max(others, key=lambda name: float(others[name].mean()))
     comparison = f"{told}, against {others[best].mean():.1%} by the {best} (TF-IDF)"
-    gap = mean_interval(hits - others[best], recipe.evaluation.resamples, recipe.seed)
+    if len(compared) < len(hits):
+        comparison += f" on {len(compared):,} of them, where the bot finds {compared.mean():.1%}"
+    gap = mean_interval(compared - others[best], recipe.evaluation.resamples, recipe.seed)
     if len(hits) < FEWEST_TO_JUDGE:
         few = number_of(len(hits), "new question is", "new questions are")
         return f"{few} too few to say how good the bot is: {comparison}.", "unclear"
@@ -133,15 +114,14 @@ def _verdict(hits: np.ndarray, others: dict[str, np.ndarray], recipe: Recipe) ->
     return f"The bot does not clearly beat the best baseline: {comparison}.", "unclear"
 
 
-def _shown(material: ChatMaterial, chances: np.ndarray, preparation: ChatPreparation) -> list[dict[str, str]]:
+def _shown(material: ChatMaterial, asked: Asked, preparation: ChatPreparation) -> list[dict[str, str]]:
     """Evenly spaced tested questions, what is answered, and what would have been right."""
     rows, shown = material.split.test, []
     right = material.right(rows)
     for place in np.unique(
         np.linspace(0, len(rows) - 1, min(SHOWN_QUESTIONS, len(rows))).astype(int)
     ).tolist():
-        best = int(chances[place].argmax())
-        sure = float(chances[place, best])
+        best, sure = int(asked.best[place]), float(asked.sure[place])
         answered = sure >= preparation.threshold
         said = preparation.answers[best][0] if answered else preparation.unknown
         missed = "" if best in right[place] else f"right would be: {preparation.answers[right[place][0]][0]}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from flambeau.data.dialogue.check import group_questions
 from flambeau.data.dialogue.entries import ReadDialogues, dialogues_digest
 from flambeau.data.dialogue.files import read_dialogues
 from flambeau.data.dialogue.joining import answer_pairs, compared_answers, plain_question, right_answers
 from flambeau.data.known.named import place_of
 from flambeau.data.split import Split, split_indices
+from flambeau.data.tables.spelling import number_of
 from flambeau.errors import DataError
 from flambeau.recipe import Recipe
 from flambeau.schema import Schema
@@ -31,7 +33,7 @@ class ChatMaterial:
 
     Args:
         dialogues: all of them.
-        split: rows; a question asked twice is on one side.
+        split: rows; a question asked twice, and one that is nearly equal to another, is on one side with it.
         fingerprint: of all of them.
     """
 
@@ -77,14 +79,16 @@ def read_chat(recipe: Recipe, journal: Journal) -> ChatMaterial:
     """
     journal.stage("read", f"reading {recipe.source}")
     dialogues = read_dialogues(place_of(str(recipe.source)), recipe.chat.max_pairs)
-    _, groups = np.unique([plain_question(text) for text in dialogues.questions], return_inverse=True)
-    if groups.max() + 1 < FEWEST_QUESTIONS or len(dialogues.answers) < 2:
+    different = len({plain_question(text) for text in dialogues.questions})
+    if different < FEWEST_QUESTIONS or len(dialogues.answers) < 2:
         raise DataError(
             "there is too little to learn from and to test with",
             where=recipe.source,
-            got=f"{groups.max() + 1} different questions, {len(dialogues.answers)} answers",
+            got=f"{number_of(different, 'different question')}, {number_of(len(dialogues.answers), 'answer')}",
             expected=f"at least {FEWEST_QUESTIONS} different questions, and 2 answers",
         )
+    groups, findings = group_questions(dialogues, FEWEST_QUESTIONS, near_too=recipe.split.near_duplicates)
+    dialogues = replace(dialogues, findings=(*dialogues.findings, *findings))
     tagged = np.array([dialogues.tags[place] != "" for place in dialogues.right])
     strata = np.where(tagged, np.array(dialogues.right), -1)
     fractions = (recipe.split.train, recipe.split.valid)

@@ -97,7 +97,8 @@ def compare_nats(
         return f"The model beats every baseline: {comparison}.", "better"
     if high < 0:
         lead = "The model is worse than counting, by more than luck could explain"
-        return f"{lead}: {comparison}. Train longer, or use that.", "worse"
+        meaning = f"As it stands, {best} expects the text better than the model that is kept"
+        return f"{lead}: {comparison}. {meaning}. Train longer.", "worse"
     return f"The model does not clearly beat counting: {comparison}.", "unclear"
 
 

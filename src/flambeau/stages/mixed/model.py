@@ -169,13 +169,14 @@ def feed_of_features(feed: Feed, material: Material, features: Features) -> Feed
     return replace(feed, gather=gather, train_gather=gather, change=None)
 
 
-def without_body(model: nn.Module) -> nn.Module:
+def without_body(model: nn.Module, feed: Feed) -> nn.Module:
     """A copy of a fused model, or of an ensemble of them, that takes features in the place of pictures."""
     if isinstance(model, Ensemble):
-        return Ensemble(without_body(one) for one in model.models)
+        return Ensemble(without_body(one, feed) for one in model.models)
     encoder_of(model)
-    assert isinstance(model, Fusion)
-    return without_picture_body(model)
+    assert isinstance(model, Fusion) and isinstance(feed.preparation, TablePreparation)
+    pictures = feed.preparation.pictures[0].pictures
+    return without_picture_body(model, pictures.channels, pictures.size)
 
 
 def train_on_encoder_features(parts: Parts, features: Features, material: Material, optimizer: Any) -> Parts:
@@ -187,7 +188,7 @@ def train_on_encoder_features(parts: Parts, features: Features, material: Materi
         material: of the run.
         optimizer: makes the optimizer of a module.
     """
-    small = without_body(parts.model).train()
+    small = without_body(parts.model, parts.feed).train()
     feed = feed_of_features(parts.feed, material, features)
     task, metric = material.samples.schema.task, parts.session.metric
 

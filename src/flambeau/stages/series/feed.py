@@ -11,15 +11,13 @@ from torch import Tensor
 
 from flambeau.data.batches import Gather
 from flambeau.data.samples import Samples, SeriesValues
-from flambeau.data.series.check import FEWEST_OBSERVED
-from flambeau.data.series.time_split import folds_by_time, split_by_time
+from flambeau.data.series.missing import every_window, usable_windows
 from flambeau.data.series.windows import (
     gather_past,
     rows_in_windows,
     stretches_of,
     target_tensor,
     target_windows,
-    usable_origins,
 )
 from flambeau.data.split import Split
 from flambeau.data.tables.spelling import number_of
@@ -32,7 +30,7 @@ from flambeau.recipe import Recipe
 from flambeau.recipe.forecast_options import ForecastOptions
 from flambeau.recipe.options import ModelOptions
 from flambeau.schema import SeriesFacts
-from flambeau.stages.series.reach import way_out
+from flambeau.stages.series.reach import divide_windows, way_out
 from flambeau.training.names import FINANCE_LOSSES
 from flambeau.transforms.series import SeriesPreparation, fit_series
 
@@ -77,19 +75,14 @@ def origins_of(samples: Samples, lookback: int | None = None) -> np.ndarray:
     """
     series, facts = parts_of(samples)
     lookback = max(1, facts.lookback if lookback is None else lookback)
-    windows = {"lookback": lookback, "horizon": facts.horizon}
-    everything = usable_origins(
-        series.starts, np.ones(len(series), dtype=bool), **windows, begins=series.begins
-    )
-    if not len(everything):
+    if not len(every_window(series, lookback=lookback, horizon=facts.horizon)):
         longest = int(np.diff(series.starts).max(initial=0))
         raise DataError(
             "no series is long enough for one window",
             got=number_of(longest, "row"),
             expected=f"at least {lookback + facts.horizon:,}: {lookback:,} to look back on and the horizon",
         )
-    whole = usable_origins(series.starts, series.observed, **windows, begins=series.begins)
-    return whole if len(whole) >= FEWEST_OBSERVED * len(everything) else everything
+    return usable_windows(series, lookback=lookback, horizon=facts.horizon)
 
 
 def all_rows(samples: Samples) -> np.ndarray:
@@ -100,7 +93,6 @@ def all_rows(samples: Samples) -> np.ndarray:
 def divide_series(samples: Samples, recipe: Recipe, lookback: int | None = None) -> list[Split]:
     """One split by time, or one a block of the rolling back-test. Raises DataError where a part has no window."""
     series, facts = parts_of(samples)
-    options, embargo = recipe.split, recipe.forecast.embargo or 0
     try:
         origins = origins_of(samples, lookback)
     except DataError as error:
@@ -108,18 +100,7 @@ def divide_series(samples: Samples, recipe: Recipe, lookback: int | None = None)
         error.where, error.command = recipe.source, way_out(series, recipe, facts.horizon, looked)
         raise
     try:
-        if options.folds:
-            share = options.valid / (options.train + options.valid)
-            return folds_by_time(
-                origins, series.starts, series.times, options.folds,
-                horizon=facts.horizon, valid_fraction=share, embargo=embargo,
-            )  # fmt: skip
-        return [
-            split_by_time(
-                origins, series.starts, series.times, horizon=facts.horizon,
-                fractions=(options.train, options.valid), rows=options.rows, embargo=embargo,
-            )
-        ]  # fmt: skip
+        return divide_windows(series, origins, recipe, facts.horizon)
     except ValueError as error:
         raise DataError(
             "the series cannot be divided by time",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flambeau.data.samples import Samples
-from flambeau.data.series.check import check_series
+from flambeau.data.series.check import check_filled, check_series
 from flambeau.planning.common import plan_class_weights
 from flambeau.planning.effects import effect_findings
 from flambeau.planning.machine import Machine
@@ -46,4 +46,9 @@ def gather_series(
         if compare and choices.recipe.model.name == "ridge":
             choose_ridge(samples, choices, journal)
         samples = with_windows(samples, choices.recipe.forecast)
+        # the rows to look back on say how many windows there are, so they are chosen first
+        filled = check_filled(samples)
+        for finding in filled:
+            journal.finding(finding)
+        findings += tuple(filled)
     return samples, findings, own_weights

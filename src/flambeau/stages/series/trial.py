@@ -48,7 +48,7 @@ class Tried:
     Args:
         options: of the recipe's section "forecast".
         errors: (n,) scores of the windows.
-        error: their mean.
+        error: their mean, or for "direction" the share that was wrong.
     """
 
     options: dict[str, Any]
@@ -66,8 +66,8 @@ class RidgeTrial:
 
     def __init__(self, samples: Samples, recipe: Recipe) -> None:
         self.samples, self.recipe = samples, recipe
-        metric = recipe.evaluation.metric or "mae"
-        self.metric = "mse" if metric == "rmse" else metric
+        self.asked = recipe.evaluation.metric or "mae"
+        self.metric = "mse" if self.asked == "rmse" else self.asked
         self.count = 0
         self.work = 0.0
         self.trouble: DataError | RecipeError | None = None
@@ -129,6 +129,17 @@ class RidgeTrial:
     def _name(self) -> str:
         return self.metric if self.metric != "pinball" else "mae"
 
+    def words(self, error: float) -> str:
+        """An error that forms are compared by, as the score that it is and under its name.
+
+        A pinball loss cannot be told: forms are compared before they have quantiles.
+        """
+        if self.metric == "direction":
+            return f"{metric_name(self.metric)} {score_number(1 - error)}"
+        if self.asked == "rmse":
+            return f"{metric_name(self.asked)} {score_number(error**0.5)}"
+        return f"{metric_name(self._name)} {score_number(error)}"
+
     @property
     def _lower(self) -> bool:
         return self.metric != "direction"
@@ -167,14 +178,13 @@ def choose_ridge(samples: Samples, choices: Choices, journal: Journal) -> None:
     journal.stage("choose", "comparing forms of ridge regression on the validation part")
     trial = RidgeTrial(samples, choices.recipe)
     best, reasons = _search(trial)
-    metric = choices.recipe.evaluation.metric or "mae"
     simple = _no_better_than_last(trial, best)
     if simple:
         change = choices.recipe.forecast.differences or "difference"
         best = replace(best, options={**best.options, "differences": change, "waves": 0, "cross": 0})
     for key in open_keys:
         value = best.options[key]
-        found = f"{metric_name(metric)} {score_number(best.error)} in validation, {trial.count} forms tried"
+        found = f"{trial.words(best.error)} in validation, {trial.count} forms tried"
         reason = f"{reasons.get(key, 'nothing else was better')} ({found})"
         if key == "penalty" and simple:
             value, reason = NO_WEIGHTS, simple
@@ -269,8 +279,15 @@ def _no_better_than_last(trial: RidgeTrial, best: Tried) -> str:
     )
     if gain["high"] < 0:
         return ""
-    errors = f"{score_number(best.error)} against {score_number(float(np.nanmean(naive)))}"
+    errors = f"{trial.words(best.error)} against {trial.words(float(np.nanmean(naive)))}"
     return (
-        f"no form is better than the last value by more than luck could explain ({metric_name(trial.metric)} {errors} "
-        "in validation), so forecasts stay at the last value"
+        f"no form is better than the last value by more than luck could explain ({errors} "
+        f"in validation), so {_where_forecasts_are(trial.recipe.training.epochs)}"
     )
+
+
+def _where_forecasts_are(epochs: int | None) -> str:
+    """What a model without weights forecasts; epochs that the person asked for give it some."""
+    if epochs:
+        return "forecasts begin at the last value, and the epochs that you asked for move them away from it"
+    return "forecasts stay at the last value"

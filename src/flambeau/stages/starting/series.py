@@ -50,6 +50,27 @@ def check_series_start(name: str, before: SeriesFacts, now: SeriesFacts, where: 
             )
 
 
+def check_rows_in_order(unit: str, digests: np.ndarray, seen: np.ndarray, where: Path) -> None:
+    """Raise RunError where rows have no times and do not go on from those of the earlier run.
+
+    Such rows are known by their number and their values: in a file that begins elsewhere none would be known again.
+
+    Args:
+        unit: of the steps of these series.
+        digests: (rows,) uint64 of these rows.
+        seen: (n,) uint64 of the rows that the earlier run was fitted on.
+        where: its bundle.
+    """
+    known = int(np.isin(seen, digests).sum())
+    if unit == "row" and known < len(seen):
+        raise RunError(
+            "rows without times go on from an earlier run only behind its own rows: others could be the same again",
+            where=where,
+            got=f"{known:,} of the {len(seen):,} rows that it was fitted on, at their places",
+            expected="its rows with the new ones behind them, or a column of times in both files",
+        )
+
+
 def choose_as_before(
     choices: Choices, preparation: SeriesPreparation, name: str, arguments: Mapping[str, Any]
 ) -> None:

@@ -28,7 +28,12 @@ from flambeau.records import RunFolder
 from flambeau.records.files import write_bytes
 from flambeau.schema import Schema
 from flambeau.stages.journal import Journal
-from flambeau.stages.starting.series import check_series_start, choose_as_before, untouched_windows
+from flambeau.stages.starting.series import (
+    check_rows_in_order,
+    check_series_start,
+    choose_as_before,
+    untouched_windows,
+)
 from flambeau.transforms.image import PicturePreparation
 from flambeau.transforms.series import SeriesPreparation
 from flambeau.transforms.table import TargetScaler
@@ -138,6 +143,7 @@ def prepare_start(start: Start, samples: Samples, choices: Choices, journal: Jou
             )
     if old.series is not None and new.series is not None:
         check_series_start(start.name, old.series, new.series, start.model)
+        check_rows_in_order(new.series.unit, short_digests(samples), start.seen, start.model)
     choices.choose(
         "split.folds", 0, "the start has seen samples, so only those that it has not seen can test"
     )

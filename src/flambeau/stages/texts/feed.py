@@ -13,6 +13,8 @@ from flambeau.data.batches import Arrange, Gather, gather_tensors
 from flambeau.data.samples import Samples
 from flambeau.data.split import Split
 from flambeau.data.texts.length_batches import arrange_by_length, gather_trimmed, token_counts
+from flambeau.deploy.checks.subwords import tokenizer_fault
+from flambeau.deploy.files import MOST_JSON_BYTES
 from flambeau.errors import ModelError
 from flambeau.evaluation.text_baselines import fit_text_baselines
 from flambeau.models.encoders import text_spec
@@ -28,11 +30,13 @@ from flambeau.recipe import Choices, Recipe
 from flambeau.stages.journal import Journal
 from flambeau.stages.starting.weights import OwnWeights
 from flambeau.transforms.table import TablePreparation
-from flambeau.transforms.text import TextPreparation, fit_text
+from flambeau.transforms.text import BYTES_A_TOKEN, TextPreparation, fit_text
 
 # Texts that the length is chosen from.
 MOST_MEASURED = 5_000
 LONGEST_MEASURED = 2**16
+# No model of a directory sees more tokens.
+USUAL_LENGTH = 2**13
 
 
 def text_columns(samples: Samples) -> tuple[str, ...]:
@@ -53,7 +57,9 @@ def fit_texts(
     most = length or options.length or LONGEST_MEASURED
     place = directory_of(recipe)
     if place is not None:
-        return TextPreparation(names, "subwords", most, tokenizer=_read_tokenizer(find_directory(place)))
+        return TextPreparation(
+            names, "subwords", most, tokenizer=_read_tokenizer(find_directory(place), most)
+        )
     given = {
         "vocabulary": options.vocabulary,
         "buckets": options.buckets,
@@ -84,10 +90,12 @@ def directory_of(recipe: Recipe) -> str | None:
     return place if library == "transformers" and place else None
 
 
-def _read_tokenizer(folder: Path) -> str:
+def _read_tokenizer(folder: Path, length: int) -> str:
     path = folder / "tokenizer.json"
     try:
-        return path.read_text(encoding="utf-8")
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise ValueError("it is larger than any tokenizer")
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ModelError(
             "this directory has no tokenizer that can be read",
@@ -95,6 +103,14 @@ def _read_tokenizer(folder: Path) -> str:
             got=str(error)[:200],
             expected="a transformer as `save_pretrained` writes it, with tokenizer.json",
         ) from error
+    if fault := tokenizer_fault(text, BYTES_A_TOKEN * min(length, USUAL_LENGTH), length):
+        raise ModelError(
+            "this directory's tokenizer has parts that flambeau does not use",
+            where=path,
+            got=fault,
+            expected="a tokenizer as BERT, RoBERTa or SentencePiece have it",
+        )
+    return text
 
 
 def choose_text_length(choices: Choices, samples: Samples, split: Split) -> None:

@@ -9,11 +9,11 @@ import torch
 
 from flambeau.data.corpus.source import open_corpus
 from flambeau.data.dialogue.files import read_dialogues
-from flambeau.data.dialogue.joining import plain_question
+from flambeau.data.dialogue.joining import Dialogues, places_of_texts, plain_question
 from flambeau.data.known.named import place_of
+from flambeau.data.tables.spelling import number_of
 from flambeau.deploy.bundle import Bundle
 from flambeau.errors import DataError
-from flambeau.evaluation.answers import hits_within, likeness_of
 from flambeau.evaluation.chat import hits_interval
 from flambeau.evaluation.language import token_nats
 from flambeau.evaluation.ngrams import token_intervals
@@ -23,6 +23,7 @@ from flambeau.planning.language import plan_language, plan_language_parts
 from flambeau.planning.machine import describe_machine, resolve_device
 from flambeau.recipe import Choices, Recipe
 from flambeau.schema import Finding, Schema
+from flambeau.stages.chat.asking import ask_all
 from flambeau.stages.chat.training import SCHEMA as CHAT_SCHEMA
 from flambeau.stages.chat.training import read_chat
 from flambeau.stages.journal import Journal
@@ -95,17 +96,7 @@ def evaluate_chat(bundle: Bundle, source: str, recipe: Recipe, journal: Journal)
     preparation, module = bundle.preparation, bundle.module
     assert isinstance(preparation, ChatPreparation) and isinstance(module, ChatModel)
     dialogues = read_dialogues(place_of(source), recipe.chat.max_pairs)
-    places = {text: place for place, texts in enumerate(preparation.answers) for text in texts}
-    tags = {tag: place for place, tag in enumerate(preparation.tags) if tag}
-    right: dict[str, set[int]] = {}
-    unknown = 0
-    for question, answer in zip(dialogues.questions, dialogues.right, strict=True):
-        known = {places[text] for text in dialogues.answers[answer] if text in places}
-        if dialogues.tags[answer] in tags:
-            known.add(tags[dialogues.tags[answer]])
-        unknown += not known
-        if known:
-            right.setdefault(plain_question(question), set()).update(known)
+    right, unknown = known_answers(dialogues, preparation)
     if not right:
         raise DataError(
             "the bot knows none of these answers, so none of them can be right",
@@ -113,18 +104,34 @@ def evaluate_chat(bundle: Bundle, source: str, recipe: Recipe, journal: Journal)
             expected="questions whose answers, or tags, are among those that it was taught",
         )
     if unknown:
-        message = f"{unknown:,} questions are left out: the bot was never taught their answers"
+        told, owner = ("question is", "its answer") if unknown == 1 else ("questions are", "their answers")
+        message = f"{unknown:,} {told} left out: the bot was never taught {owner}"
         journal.finding(Finding("warning", "unknown-answers", message))
-    journal.stage("test", f"testing on {len(right):,} questions")
+    journal.stage("test", f"testing on {number_of(len(right), 'question')}")
     pieces = torch.from_numpy(wide_pieces(preparation.pieces, list(right)))
-    likeness = likeness_of(module.finder, pieces)
-    wanted = [tuple(sorted(found)) for found in right.values()]
+    asked = ask_all(module, pieces, [tuple(sorted(found)) for found in right.values()], preparation)
     options = recipe.evaluation
-    scores = {
-        f"top{most}": hits_interval(hits_within(likeness, wanted, most), options.resamples, recipe.seed)
-        for most in (1, 5)
-    }
+    scores = {name: hits_interval(hits, options.resamples, recipe.seed) for name, hits in asked.hits.items()}
     return _scores("chat", scores, len(right), source)
+
+
+def known_answers(dialogues: Dialogues, preparation: ChatPreparation) -> tuple[dict[str, set[int]], int]:
+    """For each question the places of a bot's answers that are right, by the rule of its test, or have its tag.
+
+    Also how many questions have none.
+    """
+    places = places_of_texts(preparation.answers)
+    tags = {tag: place for place, tag in enumerate(preparation.tags) if tag}
+    right: dict[str, set[int]] = {}
+    unknown = 0
+    for question, answer in zip(dialogues.questions, dialogues.right, strict=True):
+        known = set().union(*(places.get(text, set()) for text in dialogues.answers[answer]))
+        if dialogues.tags[answer] in tags:
+            known.add(tags[dialogues.tags[answer]])
+        unknown += not known
+        if known:
+            right.setdefault(plain_question(question), set()).update(known)
+    return right, unknown
 
 
 def fingerprint_of_text(recipe: Recipe, journal: Journal) -> tuple[str, int]:

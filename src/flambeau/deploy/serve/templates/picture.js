@@ -8,6 +8,7 @@ const SMALL_SIDE = 100;
  * @param {{send: function(object): void, changed: function(): void}} page
  */
 function pictureForm(model, place, page) {
+  const thing = model.scans ? "scan" : "picture";
   let picture = null; // {file, image, canvas, explanation}
   const state = { wantsWhy: true };
   const area = make("div");
@@ -50,21 +51,22 @@ function pictureForm(model, place, page) {
       "label",
       { class: "drop" },
       arrow(),
-      make("b", { class: "mouse" }, "Drop a picture here"),
+      make("b", { class: "mouse" }, "Drop a " + thing + " here"),
       make("span", { class: "quiet mouse" }, "or ", make("u", {}, "choose one"), ", or paste it"),
-      make("b", { class: "touch" }, "Choose a picture"),
-      chooser({ id: "file", "aria-label": "Choose a picture" }),
+      make("b", { class: "touch" }, "Choose a " + thing),
+      chooser({ id: "file", "aria-label": "Choose a " + thing }),
     );
-    area.replaceChildren(zone, camera());
+    area.replaceChildren(zone, ...camera());
   }
 
   function camera() {
-    return make("label", { class: "button camera" }, "Take a photo", chooser({ id: "camera", capture: "environment" }));
+    if (model.scans) return [];
+    return [make("label", { class: "button camera" }, "Take a photo", chooser({ id: "camera", capture: "environment" }))];
   }
 
   function showPicture(file, files) {
     if (picture) URL.revokeObjectURL(picture.image.src);
-    const image = make("img", { alt: "the picture that you gave", src: URL.createObjectURL(file) });
+    const image = make("img", { alt: "the " + thing + " that you gave", src: URL.createObjectURL(file) });
     const canvas = make("canvas", { role: "img", "aria-label": "no map of what mattered yet" });
     const frame = make("div", { class: "frame" }, image, canvas);
     picture = { file, image, canvas, explanation: null };
@@ -89,8 +91,8 @@ function pictureForm(model, place, page) {
         make(
           "p",
           { class: "actions" },
-          make("label", { class: "button" }, "Another picture", chooser({ id: "file", "aria-label": "Choose another picture" })),
-          camera(),
+          make("label", { class: "button" }, "Another " + thing, chooser({ id: "file", "aria-label": "Choose another " + thing })),
+          ...camera(),
         ),
       ),
     );
@@ -120,7 +122,7 @@ function pictureForm(model, place, page) {
   }
 
   return {
-    empty: "Give a picture, and the model's answer appears here.",
+    empty: "Give a " + thing + ", and the model's answer appears here.",
     wantsWhy: () => state.wantsWhy,
     body: (input) => ({ body: input.file, headers: { "content-type": input.file.type || "application/octet-stream" } }),
     explained(explanation) {
