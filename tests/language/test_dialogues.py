@@ -63,6 +63,7 @@ def test_pairs(tmp_path: Path, name: str, content: str) -> None:
         ("a.json", '{"intents": [{"tag": "x", "patterns": ["hi"], "responses": []}]}', "no answers"),
         ("a.json", '{"x": 1}', "another shape"),
         ("a.json", '{"x"', "no JSON"),
+        ("a.json", "", "an empty file"),
         ("a.yml", "- 3\n", "another shape"),
         ("a.yml", "", "another shape"),
         ("a.yml", "a: &b 1\nc: *b\n", "no YAML"),
