@@ -55,6 +55,7 @@ def test_models_are_called_as_people_call_them(folder: Path) -> None:
 
 def test_notes_are_sentences() -> None:
     assert as_sentence("it answers where it is sure") == "It answers where it is sure."
+    assert as_sentence("net.pth: 16 tensors") == "net.pth: 16 tensors." and as_sentence("no.") == "No."
     assert as_sentence("") == "" and as_sentence("Done!") == "Done!"
 
 

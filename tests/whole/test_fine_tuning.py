@@ -169,7 +169,7 @@ def test_feature_extraction_trains_the_head_on_features_and_repeats(photos: Path
     assert all(torch.equal(start[name], end[name]) for name in start if not name.startswith("fc."))
     recipe = fb.load_recipe(run.folder.recipe)
     assert not any(recipe.image.augment.model_dump().values())
-    assert "feature extraction" in run.report.read_text(encoding="utf-8")
+    assert "Feature extraction: the body is frozen" in run.report.read_text(encoding="utf-8")
     assert {answer["label"] for answer in run.predict(photos)} <= {"cat", "dog"}
     assert same_weights(run, killed_then_resumed(photos, tmp_path / "broken", 2, **options))
     checks = verify(run.folder, retrain=True)

@@ -134,14 +134,15 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def as_sentence(words: str) -> str:
-    """Words with a capital at their begin and a stop at their end; a name in quotes stays as it is.
+    """Words with a capital at their begin and a stop at their end; a name in quotes, or of a file, stays as it is.
 
-    >>> as_sentence("it answers"), as_sentence("Rates rise. ")
-    ('It answers.', 'Rates rise.')
+    >>> as_sentence("it answers"), as_sentence("Rates rise. "), as_sentence("net.pth: 16 of 18 tensors")
+    ('It answers.', 'Rates rise.', 'net.pth: 16 of 18 tensors.')
     """
     words = words.strip()
     stop = "" if words.endswith((".", "!", "?", ":")) or not words else "."
-    return words[:1].upper() + words[1:] + stop
+    is_name = "." in words.split(" ")[0].rstrip(".:,")
+    return (words if is_name else words[:1].upper() + words[1:]) + stop
 
 
 def count_of(number: int, one: str, many: str = "") -> str:
