@@ -133,7 +133,7 @@ def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -
         left = options.minutes * 60 * SHARE_FOR_TRAINING - SECONDS_AROUND_TRAINING - journal.seconds
         fitting = max(1, min(MOST_EPOCHS, int(left / (seconds * count))))
         several = f" and {count} trainings" if count > 1 else ""
-        reason = f"{options.minutes:g} minutes, at {seconds:.2g} s an epoch{several}"
+        reason = f"{options.minutes:g} minutes, at {tell_seconds(seconds)} an epoch{several}"
         choices.fix("training.epochs", fitting, reason)
         choices.recipe.training.minutes = None
         plan_schedule(choices)
@@ -141,14 +141,17 @@ def set_epochs(seconds: float, choices: Choices, journal: Journal, count: int) -
     several = f"{count} trainings of " if count > 1 else ""
     total = tell_seconds(seconds * epochs * count)
     journal.stage(
-        "estimate", f"training takes about {total}: {several}{number_of(epochs, 'epoch')} of {seconds:.2g} s"
+        "estimate",
+        f"training takes about {total}: {several}{number_of(epochs, 'epoch')} of {tell_seconds(seconds)}",
     )
 
 
 def tell_seconds(seconds: float) -> str:
-    """A length of time in words."""
+    """A length of time in words; below ten seconds with two digits."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+        return f"{round(seconds)} s"
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
