@@ -15,6 +15,7 @@ from flambeau.deploy.eject.words import in_docstring, source_name, story_of
 from flambeau.deploy.specialise import Facts
 from flambeau.errors import RunError
 from flambeau.evaluation.metrics import higher_is_better
+from flambeau.training.names import FINANCE_LOSSES
 from flambeau.transforms.series import SeriesPreparation
 
 CLASSES = {
@@ -26,7 +27,6 @@ CLASSES = {
     "lstm_forecast": "LSTMForecast",
     "patchtst": "PatchTransformerForecast",
 }
-FINANCE = ("directional", "sharpe")
 
 
 def write_series_glue(facts: RunFacts, imports: str) -> str:
@@ -58,7 +58,7 @@ def write_series_glue(facts: RunFacts, imports: str) -> str:
         preparation=_fit_text(facts, preparation),
         season=series.season,
         quantiles=literal(preparation.quantiles),
-        finance=training.loss.name in FINANCE,
+        finance=training.loss.name in FINANCE_LOSSES,
         model=_model_text(facts),
         init=literal(recipe.model.init) if recipe.model.init else "",
         ridge=facts.spec.name == "ridge",

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from flambeau.transforms.image import TIE, PicturePreparation
 
-# Half the width of the filters, in pixels of the smaller of both sizes.
-FILTER_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "nearest": 0.0}
-
 
 def filter_weights(distances: Tensor, interpolation: str) -> Tensor:
     """The triangle filter, or Keys' cubic filter with a = -0.5 (Keys 1981), at these distances of any shape."""
